@@ -1,0 +1,51 @@
+# The two commands: `make run` and `make test`. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DELETE_ON_ERROR:
+.PHONY: run test lint format lock clean
+
+run: $(VENV)/.run  ## serve on 127.0.0.1:8000
+	$(BIN)/python -m app serve $(ARGS)
+
+test: $(VENV)/.dev  ## the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:  ## write both lock files anew; they name no index and no host
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build -o requirements.lock
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group build --group dev -o requirements-dev.lock
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vision-proxy needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements.lock)
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	$(call install,requirements-dev.lock)
+	touch $@ $(VENV)/.run
+
+define install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endef

@@ -1,0 +1,105 @@
+"""Nouns that two or more capabilities share. No behaviour beyond what follows from the values themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, NamedTuple, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""Any JSON value."""
+
+Usage: TypeAlias = Mapping[str, Json]
+"""The `usage` object of a Messages answer, every upstream field unchanged."""
+
+DetailLevel: TypeAlias = Literal["auto", "low", "standard", "high", "original"]
+"""What one picture may cost, as `detail` of the native endpoints says it."""
+
+MediaType: TypeAlias = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
+"""The four formats that the Claude API takes."""
+
+ImageSource: TypeAlias = Literal["upload", "base64", "message"]
+"""How a picture came: a form part, base64 in JSON, or an earlier turn of the conversation."""
+
+
+class Size(NamedTuple):
+    """Width and height in pixels."""
+
+    width_px: int
+    height_px: int
+
+    def __str__(self) -> str:
+        """`WIDTHxHEIGHT`, as people write it."""
+        return f"{self.width_px}x{self.height_px}"
+
+    @property
+    def pixels(self) -> int:
+        """The area."""
+        return self.width_px * self.height_px
+
+    @property
+    def transposed(self) -> "Size":
+        """Width and height changed over."""
+        return Size(self.height_px, self.width_px)
+
+
+@dataclass(frozen=True, slots=True)
+class VisionTier:
+    """How large a picture a model sees before the vendor scales it down.
+
+    Source: https://platform.claude.com/docs/en/build-with-claude/vision, seen 2026-10-11.
+    """
+
+    name: Literal["standard", "high"]
+    max_edge_px: int
+    max_tokens: int
+
+
+STANDARD_TIER = VisionTier("standard", max_edge_px=1568, max_tokens=1568)
+HIGH_TIER = VisionTier("high", max_edge_px=2576, max_tokens=4784)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a model is, as far as pictures and money go. `known` is false for an id that the catalog does not list."""
+
+    id: str
+    tier: VisionTier
+    context_tokens: int
+    max_output_tokens: int
+    max_images: int
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the caller should know although the request went through; `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawImage:
+    """A picture as it was received. `media_type` is what the sender called it, which is not believed."""
+
+    data: bytes
+    source: ImageSource
+    name: str | None = None
+    media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """USD by kind of token. `images_usd` is a part of the input cost, not an addition to it."""
+
+    input_usd: Decimal
+    cache_write_usd: Decimal
+    cache_read_usd: Decimal
+    output_usd: Decimal
+    web_search_usd: Decimal
+    images_usd: Decimal
+
+    @property
+    def total_usd(self) -> Decimal:
+        """What was billed."""
+        return self.input_usd + self.cache_write_usd + self.cache_read_usd + self.output_usd + self.web_search_usd

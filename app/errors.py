@@ -1,0 +1,90 @@
+"""The tree of errors that the service tells its clients, and their codes.
+
+    AppError                a fact the client can act on, with a code of the contract
+    +-- ImageError          about one picture; the pipeline adds which one
+    +-- UpstreamError       what the Claude API itself answered, kept as it said it
+
+How a code becomes an HTTP status is the business of `app.web.errors`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self, TypeAlias
+
+Detail: TypeAlias = str | int | float | None | list[str] | Mapping[str, object]
+"""One value in the `details` of an error body."""
+
+
+class ErrorCode(StrEnum):
+    """The `error_code` values of the HTTP contract that this service gives by itself."""
+
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_FIELD = "unknown_field"
+    NO_IMAGE = "no_image"
+    EMPTY_IMAGE = "empty_image"
+    INVALID_BASE64 = "invalid_base64"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    IMAGE_UNDECODABLE = "image_undecodable"
+    IMAGE_TOO_MANY_PIXELS = "image_too_many_pixels"
+    TOO_MANY_IMAGES = "too_many_images"
+    REQUEST_TOO_LARGE_AFTER_NORMALIZING = "request_too_large_after_normalizing"
+    URL_IMAGES_OFF = "url_images_off"
+    INVALID_KEY = "invalid_key"
+    MAX_COST_EXCEEDED = "max_cost_exceeded"
+    FILE_NOT_FOUND = "file_not_found"
+    UNKNOWN_ROUTE = "unknown_route"
+    BODY_TOO_LARGE = "body_too_large"
+    IMAGE_TOO_LARGE = "image_too_large"
+    BUSY = "busy"
+    CLIENT_CLOSED = "client_closed"
+    INTERNAL = "internal"
+    UPSTREAM_ERROR = "upstream_error"
+    UPSTREAM_UNREACHABLE = "upstream_unreachable"
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+
+
+class AppError(Exception):
+    """A refusal that says what was wrong and what would be right.
+
+    `message` is for people and holds both numbers where there are two; `details` repeats them for programs.
+    Neither may hold a key, a prompt, image bytes or a path.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, **details: Detail) -> None:
+        """Keep the fact; `details` without a value are left out."""
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = {key: value for key, value in details.items() if value is not None}
+
+
+class ImageError(AppError):
+    """A refusal of one picture; whoever knows its place in the request calls `about`."""
+
+    def about(self, index: int, name: str | None) -> Self:
+        """The same error, naming the picture: `image 3 (scan.tif): ...`. `index` counts from 1."""
+        self.message = f"image {index}{f' ({name})' if name else ''}: {self.message}"
+        self.details = {"image": index, **({"name": name} if name else {}), **self.details}
+        return self
+
+
+class UpstreamError(AppError):
+    """What the Claude API answered, or how it failed to answer."""
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        status: int,
+        error_type: str,
+        request_id: str | None = None,
+        retry_after: str | None = None,
+        **details: Detail,
+    ) -> None:
+        """`status` and `error_type` are the vendor's; `retry_after` is its header, unchanged."""
+        super().__init__(code, message, **details)
+        self.status = status
+        self.error_type = error_type
+        self.request_id = request_id
+        self.retry_after = retry_after
