@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """Any JSON value."""
 
 Usage: TypeAlias = Mapping[str, Json]
@@ -19,6 +19,10 @@ MediaType: TypeAlias = Literal["image/jpeg", "image/png", "image/gif", "image/we
 
 ImageSource: TypeAlias = Literal["upload", "base64", "message"]
 """How a picture came: a form part, base64 in JSON, or an earlier turn of the conversation."""
+
+
+SANDBOX_HEADER = "x-vision-proxy-sandbox"
+"""Every answer of the sandbox carries it, and every answer given with its help, so that none is taken for Claude's."""
 
 
 class Size(NamedTuple):
@@ -76,6 +80,13 @@ class Notice:
 
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request; `name` is for reports and never the key."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self, TypeAlias
 
-Detail: TypeAlias = str | int | float | None | list[str] | Mapping[str, object]
+Detail: TypeAlias = str | int | float | list[str] | Mapping[str, object] | None
 """One value in the `details` of an error body."""
 
 
@@ -55,7 +55,7 @@ class AppError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.details = {key: value for key, value in details.items() if value is not None}
+        self.details: dict[str, Detail] = {key: value for key, value in details.items() if value is not None}
 
 
 class ImageError(AppError):

@@ -1,0 +1,115 @@
+"""vision-proxy and python -m app: serve, sandbox."""
+
+import argparse
+import ipaddress
+import os
+import secrets
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import uvicorn
+
+from app.sandbox import sandbox_in_thread, serve_sandbox
+from app.settings import Settings, SettingsError, load_settings
+
+LOG_CONFIG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]},
+    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call
+    "loggers": {"anthropic": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}, "PIL": {"level": "WARNING"}},
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status of one command."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except SettingsError as error:
+        print(f"vision-proxy: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vision-proxy", description="Any picture into what Claude reads best.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the service")
+    serve.add_argument("--host", help="address to listen on")
+    serve.add_argument("--port", type=int, help="port to listen on")
+    serve.add_argument("--workers", type=int, help="server processes")
+    serve.set_defaults(run=_serve)
+    sandbox = commands.add_parser("sandbox", help="run the offline stand-in for the Claude API alone")
+    sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    sandbox.add_argument("--port", type=int, default=8001, help="port to listen on")
+    sandbox.set_defaults(run=_sandbox)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Run the service until it is told to stop; without a key for the Claude API, with its own sandbox."""
+    for name in ("host", "port", "workers"):
+        given = getattr(options, name)
+        if given is not None:
+            os.environ[f"VISION_PROXY_{name.upper()}"] = str(given)
+    settings = load_settings()
+    if settings.admin_key is None and not _is_loopback(settings.host):
+        _make_admin_key()
+    with _upstream(settings):
+        uvicorn.run(
+            "app.main:create_app_from_environment",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_config=LOG_CONFIG,
+            server_header=False,
+            timeout_keep_alive=30,
+        )
+    return 0
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    serve_sandbox(options.host, options.port)
+    return 0
+
+
+def _upstream(settings: Settings) -> AbstractContextManager[object]:
+    """The Claude API if the operator gave a key, else a sandbox of our own, made known to every worker."""
+    if settings.has_upstream:
+        return nullcontext()
+    if settings.anthropic_base_url is not None:
+        message = "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not; set both, or neither for the sandbox"
+        raise SettingsError(message)
+    return _own_sandbox()
+
+
+@contextmanager
+def _own_sandbox() -> Generator[None]:
+    """A sandbox in a thread of this process, which the settings of the environment point every worker at."""
+    with sandbox_in_thread() as base_url:
+        os.environ["ANTHROPIC_BASE_URL"] = base_url
+        os.environ["ANTHROPIC_API_KEY"] = "sandbox"
+        os.environ["VISION_PROXY_SANDBOX"] = "true"
+        yield
+
+
+def _make_admin_key() -> None:
+    """A key for this run, printed once: a service that others can reach is never open."""
+    key = f"vp_{secrets.token_urlsafe(32)}"
+    os.environ["VISION_PROXY_ADMIN_KEY"] = key
+    print(f"vision-proxy: no VISION_PROXY_ADMIN_KEY is set; the key of this run is {key}", file=sys.stderr)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

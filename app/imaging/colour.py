@@ -1,0 +1,95 @@
+"""Colour set right on the resized pixels: the embedded profile to sRGB, transparency onto a plain ground."""
+
+from io import BytesIO
+
+from PIL import Image, ImageChops, ImageCms, ImageStat
+
+_SRGB: ImageCms.ImageCmsProfile = ImageCms.createProfile("sRGB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - Pillow's stub
+_LAB: ImageCms.ImageCmsProfile = ImageCms.createProfile("LAB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as above
+_MODE_OF_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_LIGHT_INK = 230
+_LIGHT_GROUND, _DARK_GROUND = 255, 32
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
+    """The picture in sRGB grey or RGB (alpha kept), and whether the profile was applied.
+
+    A profile that is broken, of another colour space or already sRGB is left aside; CMYK without a usable one gets the
+    plain conversion.
+    """
+    if profile is not None:
+        converted = _apply(image, profile)
+        if converted is not None:
+            return converted, True
+    return (image.convert("RGB") if image.mode == "CMYK" else image), False
+
+
+def flatten(image: Image.Image) -> tuple[Image.Image, str | None]:
+    """The picture without alpha, and the ground it was put on: `white`, `dark`, or None where it has no alpha.
+
+    The ground is dark where the visible ink is nearly white, which on white would be gone.
+    """
+    if image.mode != "RGBA":
+        return image, None
+    alpha = image.getchannel("A")
+    ink = ImageStat.Stat(image.convert("L"), mask=alpha)
+    light = ink.count[0] > 0 and ink.mean[0] > _LIGHT_INK
+    ground = _DARK_GROUND if light else _LIGHT_GROUND
+    flat = Image.new("RGB", image.size, (ground, ground, ground))
+    flat.paste(image, mask=alpha)
+    return flat, "dark" if light else "white"
+
+
+def grey_if_grey(image: Image.Image) -> Image.Image:
+    """The same picture in mode L where its three channels are equal: a third of the bytes for the same pixels."""
+    if image.mode != "RGB":
+        return image
+    red, green, blue = image.split()
+    if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None:
+        return red
+    return image
+
+
+def lab_to_srgb(image: Image.Image) -> Image.Image:
+    """CIE Lab pixels as RGB; Pillow has no direct conversion.
+
+    Raises:
+        ValueError: Pillow gave nothing back.
+    """
+    converted = ImageCms.profileToProfile(image, _LAB, _SRGB, outputMode="RGB")
+    if converted is None:
+        raise ValueError(image.mode)
+    return converted
+
+
+def _apply(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The picture converted by its profile; None where that cannot or need not be done."""
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        base = image.convert("RGB") if alpha is not None else image
+        if _MODE_OF_SPACE.get(_colour_space(profile)) != base.mode:
+            return None
+        converted = ImageCms.profileToProfile(
+            base,
+            source,
+            _SRGB,
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+    if converted is not None and alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _colour_space(profile: bytes) -> str:
+    """The colour space that a profile converts from, as its header names it: `RGB `, `GRAY`, `CMYK`, ...
+
+    Source: ICC.1:2022, 7.2.6 (bytes 16 to 19).
+    """
+    return profile[16:20].decode("latin-1")

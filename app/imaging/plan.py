@@ -1,0 +1,68 @@
+"""Facts and limits in, `ImagePlan` out: what a picture should become. Arithmetic only; nothing here reads a pixel."""
+
+from dataclasses import dataclass
+
+from app.domain import STANDARD_TIER, DetailLevel, Model, Size
+from app.imaging.probe import ImageFacts
+from app.imaging.tokens import Bounds, shrink_to_fit
+
+MAX_SIDE_PX = 8000
+"""No side may be longer. Source: https://platform.claude.com/docs/en/build-with-claude/vision, seen 2026-08-22."""
+
+MANY_IMAGES = 20
+"""With more images than this in one request a stricter side limit holds. Source: as above."""
+
+MANY_IMAGES_MAX_SIDE_PX = 1999
+"""Strictly under 2000 px: the documents say "2000", one report says that 2000 itself was refused."""
+
+MAX_BASE64_CHARS = 10_485_760
+"""Of one image, counted on the base64 string. Source: as above ("10 MB", base64-encoded)."""
+
+MAX_IMAGE_BYTES = MAX_BASE64_CHARS // 4 * 3
+"""The largest file whose base64 fits `MAX_BASE64_CHARS`."""
+
+LOW_DETAIL_TOKENS = 400
+
+_UNBOUNDED = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """What one picture becomes; the same plan and bytes give the same result in every process."""
+
+    target: Size
+    max_bytes: int = MAX_IMAGE_BYTES
+    keep_bytes: bool = False
+    """Whether the file travels as it is, less its metadata."""
+
+
+def bounds_for(model: Model, detail: DetailLevel, max_image_tokens: int | None, image_count: int) -> Bounds:
+    """How large each of `image_count` pictures of one request may be sent to that model.
+
+    `auto` and `high` give the largest size that the model sees natively: sending more costs the same and is scaled
+    down by the vendor. `original` leaves that to the vendor and keeps the hard limits only.
+    """
+    tier = model.tier
+    edge, tokens = tier.max_edge_px, tier.max_tokens
+    if detail == "standard":
+        edge, tokens = min(edge, STANDARD_TIER.max_edge_px), min(tokens, STANDARD_TIER.max_tokens)
+    elif detail == "low":
+        tokens = LOW_DETAIL_TOKENS
+    elif detail == "original":
+        edge, tokens = _UNBOUNDED, _UNBOUNDED
+    return Bounds(
+        max_edge_px=edge,
+        max_tokens=tokens if max_image_tokens is None else min(tokens, max_image_tokens),
+        max_side_px=MANY_IMAGES_MAX_SIDE_PX if image_count > MANY_IMAGES else MAX_SIDE_PX,
+    )
+
+
+def plan_image(facts: ImageFacts, size_bytes: int, bounds: Bounds) -> ImagePlan:
+    """What a picture of those facts becomes within those bounds. Nothing is enlarged."""
+    return make_plan(facts, size_bytes, shrink_to_fit(facts.size, bounds), MAX_IMAGE_BYTES)
+
+
+def make_plan(facts: ImageFacts, size_bytes: int, target: Size, max_bytes: int) -> ImagePlan:
+    """A plan for that target; a file that already satisfies all of it keeps its bytes."""
+    satisfied = facts.native and facts.upright and target == facts.size and size_bytes <= max_bytes
+    return ImagePlan(target, max_bytes, keep_bytes=satisfied)

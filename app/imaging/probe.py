@@ -1,0 +1,175 @@
+"""Header bytes in, `ImageFacts` out: what a file is, without its pixels. Refuses what must not be decoded."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import import_module
+from io import BytesIO
+
+import pillow_heif
+from PIL import Image
+
+from app.domain import Size
+from app.errors import ErrorCode, ImageError
+from app.imaging.formats import ACCEPTED, GIF, JPEG, PNG, WEBP, Format, describe_unreadable, sniff
+from app.imaging.limits import SourceLimits
+
+Image.MAX_IMAGE_PIXELS = None  # it warns at its limit and refuses at twice that; ours, below, refuses at the limit
+for _plugin in ("Avif", "Bmp", "Cur", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
+    import_module(f"PIL.{_plugin}ImagePlugin")  # these and no others: EPS and its like are never loaded
+pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)  # pyright: ignore[reportUnknownMemberType] - untyped
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = 1
+_TRANSPOSING = frozenset({5, 6, 7, 8})
+_NATIVE = frozenset({JPEG, PNG, GIF, WEBP})
+_JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_EIGHT_BITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the header says. `size` is upright, as a person sees it; `stored` is as the file keeps it."""
+
+    format: Format
+    stored: Size
+    orientation: int
+    mode: str
+    frames: int
+    sha256: str
+    native: bool
+    """Whether Claude could read the pixels as they are coded: one of its formats, 8 bit, grey or RGB, not animated.
+
+    A JPEG with further pictures behind its first (stereo, gain map) counts: `strip` cuts them off.
+    """
+
+    @property
+    def size(self) -> Size:
+        """Upright, after the EXIF orientation."""
+        return self.in_file_axes(self.stored)
+
+    def in_file_axes(self, upright: Size) -> Size:
+        """An upright size as the file's own axes have it, and the other way round."""
+        return upright.transposed if self.orientation in _TRANSPOSING else upright
+
+    @property
+    def upright(self) -> bool:
+        """Whether the stored pixels already stand as they should."""
+        return self.orientation == _UPRIGHT
+
+
+def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
+    """What the header of a file says.
+
+    Raises:
+        ImageError: `empty_image`, `unsupported_format`, `image_undecodable`, or `image_too_many_pixels` where the file
+            is larger, longer or more divided than `limits` allow.
+    """
+    if not data:
+        raise ImageError(ErrorCode.EMPTY_IMAGE, "the file is empty (0 bytes)", actual=0)
+    found = sniff(data)
+    if found is None:
+        kind = describe_unreadable(data)
+        raise ImageError(
+            ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=f"convert it to {ACCEPTED}"
+        )
+    with open_image(data, found) as image:
+        facts = _facts(image, found, data)
+    _check_limits(facts, data, limits)
+    return facts
+
+
+def open_image(data: bytes, found: Format) -> Image.Image:
+    """The file opened by the one decoder of its format, its pixels not read yet.
+
+    Raises:
+        ImageError: `image_undecodable`.
+    """
+    try:
+        return Image.open(BytesIO(data), formats=[found.decoder])
+    except Exception as error:
+        raise undecodable(found, error) from error
+
+
+def undecodable(found: Format, error: Exception) -> ImageError:
+    """The refusal of a broken file. Codecs raise 13 kinds of exception on such; their texts may hold paths."""
+    reason = "it ends too early" if "truncated" in str(error).lower() else f"{found.decoder} data that cannot be read"
+    return ImageError(
+        ErrorCode.IMAGE_UNDECODABLE,
+        f"the {found.media_type} file is broken: {reason}",
+        media_type=found.media_type,
+        hint="open it in an image editor and save it again, or take the picture anew",
+    )
+
+
+def _facts(image: Image.Image, found: Format, data: bytes) -> ImageFacts:
+    try:
+        frames = int(getattr(image, "n_frames", 1))
+        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+    except Exception as error:
+        raise undecodable(found, error) from error
+    return ImageFacts(
+        format=found,
+        stored=Size(*image.size),
+        orientation=orientation if orientation in range(1, 9) else _UPRIGHT,
+        mode=image.mode,
+        frames=frames,
+        sha256=sha256(data).hexdigest(),
+        native=found in _NATIVE and (frames == 1 or found is JPEG) and _is_plain(image, found, data),
+    )
+
+
+def _is_plain(image: Image.Image, found: Format, data: bytes) -> bool:
+    """8 bit, grey or RGB, and for JPEG a coding that every decoder knows (baseline, extended or progressive)."""
+    if found is PNG:
+        return data[24] <= _EIGHT_BITS
+    if found is JPEG:
+        return image.mode in {"L", "RGB"} and _jpeg_frame(data) in _JPEG_PLAIN_FRAMES
+    return True
+
+
+def _jpeg_frame(data: bytes) -> int:
+    """The second byte of the frame header marker (0xC0 baseline, 0xC9 arithmetic, ...), 0 where there is none."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
+        marker = data[at + 1]
+        if marker in range(0xC0, 0xD0) and marker not in {0xC4, 0xC8, 0xCC}:
+            return marker
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - fill byte
+    return 0
+
+
+def _check_limits(facts: ImageFacts, data: bytes, limits: SourceLimits) -> None:
+    size = facts.stored
+    if min(size) < 1:
+        raise ImageError(ErrorCode.IMAGE_UNDECODABLE, f"the picture is {size} px; each side must be at least 1 px")
+    if size.pixels > limits.max_pixels:
+        raise _too_large(
+            f"{size} px is {size.pixels / 1e6:.1f} megapixels; the limit is {limits.max_pixels / 1e6:g}",
+            size.pixels,
+            limits.max_pixels,
+        )
+    if max(size) > limits.max_side_px:
+        raise _too_large(
+            f"the longer side of {size} px is over {limits.max_side_px} px, the limit", max(size), limits.max_side_px
+        )
+    if max(size) > limits.max_aspect * min(size):
+        raise _too_large(
+            f"{size} px is longer than {limits.max_aspect} times its width",
+            round(max(size) / min(size)),
+            limits.max_aspect,
+        )
+    if facts.frames > limits.max_frames:
+        raise _too_large(f"{facts.frames} frames; the limit is {limits.max_frames}", facts.frames, limits.max_frames)
+    scans = data.count(b"\xff\xda") if facts.format is JPEG else 0
+    if scans > limits.max_jpeg_scans:
+        raise _too_large(f"{scans} JPEG scans; the limit is {limits.max_jpeg_scans}", scans, limits.max_jpeg_scans)
+
+
+def _too_large(message: str, actual: int, limit: int) -> ImageError:
+    return ImageError(
+        ErrorCode.IMAGE_TOO_MANY_PIXELS,
+        message,
+        actual=actual,
+        limit=limit,
+        hint="crop the picture or scale it down before sending it",
+    )

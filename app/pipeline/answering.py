@@ -1,0 +1,237 @@
+"""The main path: plan -> bound -> normalize -> call -> price. One request's whole story, told once."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from app.domain import Cost, Json, Model, Notice, Usage
+from app.imaging.plan import bounds_for, plan_image
+from app.imaging.tokens import billed_tokens
+from app.pipeline.costing import estimate_for, estimate_tokens, refuse_above_cap
+from app.pipeline.ports import Services
+from app.pipeline.preparing import PlannedImage, plan_images, prepare_images, request_bytes, request_notices
+from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
+from app.pipeline.request import VisionRequest
+from app.pipeline.stopwatch import Stopwatch
+from app.pricing import PRICES_AS_OF
+from app.upstream import MessageBuilder
+from app.upstream.claude import EventStream
+from app.upstream.failures import unreachable, unreadable
+
+
+async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -> Answer:
+    """Claude's answer, priced.
+
+    Raises:
+        AppError: a picture or a limit in the way; nothing was spent.
+        UpstreamError: what the Claude API said instead.
+    """
+    ready = await _make_ready(request, services, watch)
+    reply = await services.upstream.create(ready.body, request.headers)
+    watch.lap("upstream")
+    return _answer_of(ready, reply.body, reply.request_id, services, watch, sandbox=reply.sandbox)
+
+
+@asynccontextmanager
+async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -> AsyncGenerator["AnswerStream"]:
+    """Claude's answer as it comes. Entered once the stream has begun; leaving it closes the upstream connection.
+
+    Raises:
+        AppError, UpstreamError: as `answer`, before anything has been streamed.
+    """
+    ready = await _make_ready(request, services, watch)
+    async with services.upstream.stream(ready.body, request.headers) as events:
+        yield AnswerStream(ready, events, services, watch)
+
+
+async def normalize(request: VisionRequest, services: Services) -> list[SentImage]:
+    """The pictures as Claude would get them; calls no model.
+
+    Raises:
+        AppError: as `answer`.
+    """
+    model, planned = await plan_images(request, services)
+    return await prepare_images(request, model, planned, services)
+
+
+async def estimate(
+    request: VisionRequest, services: Services, watch: Stopwatch, *, compare: bool, exact: VisionRequest | None
+) -> Estimate:
+    """What would be sent and what it would cost; calls no model.
+
+    `compare` adds every model of the catalog. `exact` is the same request without what count_tokens refuses; with it
+    the vendor counts the tokens, for nothing.
+
+    Raises:
+        AppError: as `answer`, but for `max_cost_exceeded`.
+    """
+    model, planned = await plan_images(request, services)
+    images = await prepare_images(request, model, planned, services)
+    watch.lap("normalize")
+    counted = await _counted(exact, images, services) if exact is not None else None
+    watch.lap("upstream")
+    tokens = estimate_tokens(request, sum(image.report.tokens for image in images), counted)
+    return Estimate(
+        images=tuple(image.report for image in images),
+        chosen=estimate_for(model, request, tokens, services),
+        compared=tuple(_compared(request, planned, services)) if compare else None,
+        prices_as_of=PRICES_AS_OF,
+        timing_ms=watch.timing_ms(),
+        notices=request_notices(model),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request that only has to be sent."""
+
+    request: VisionRequest
+    model: Model
+    images: tuple[ImageReport, ...]
+    body: bytes
+    notices: tuple[Notice, ...]
+
+
+async def _make_ready(request: VisionRequest, services: Services, watch: Stopwatch) -> Ready:
+    """Everything that happens before money can be spent."""
+    model, planned = await plan_images(request, services)
+    refuse_above_cap(model, request, sum(image.tokens for image in planned), services)
+    images = await prepare_images(request, model, planned, services)
+    body = request_bytes(request, images)
+    watch.lap("normalize")
+    return Ready(request, model, tuple(image.report for image in images), body, request_notices(model))
+
+
+class AnswerStream:
+    """One streamed answer: pieces of text while it comes, the priced whole at the end."""
+
+    def __init__(self, ready: Ready, events: EventStream, services: Services, watch: Stopwatch) -> None:
+        """`events` has begun and has not been read."""
+        self._ready = ready
+        self._events = events
+        self._services = services
+        self._watch = watch
+        self._builder = MessageBuilder()
+
+    @property
+    def images(self) -> tuple[ImageReport, ...]:
+        """What became of each picture; known before the first word."""
+        return self._ready.images
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the sandbox answers."""
+        return self._events.sandbox
+
+    @property
+    def prices_as_of(self) -> date:
+        """When the prices were read."""
+        return PRICES_AS_OF
+
+    @property
+    def upstream_request_id(self) -> str | None:
+        """The vendor's id of this request."""
+        return self._events.request_id
+
+    async def texts(self) -> AsyncIterator[str]:
+        """The answer's text, piece by piece.
+
+        Raises:
+            UpstreamError: the stream broke; what had been billed by then is in `billed_so_far`.
+        """
+        async for event in self._events:
+            text = self._builder.add(event)
+            if text:
+                yield text
+        if not self._builder.complete:
+            raise unreachable("the stream of the Claude API ended before the answer did")
+
+    def billed_so_far(self) -> tuple[Usage, Cost | None]:
+        """The usage reported by now and its cost; an empty usage before the first event."""
+        usage = self._builder.usage
+        image_tokens = sum(image.tokens for image in self.images)
+        return usage, self._services.price(self._ready.model.id, usage, image_tokens, self._services.clock.now())
+
+    def answer(self) -> Answer:
+        """The whole answer, once `texts` has ended."""
+        self._watch.lap("upstream")
+        return _answer_of(
+            self._ready,
+            self._builder.message,
+            self._events.request_id,
+            self._services,
+            self._watch,
+            sandbox=self._events.sandbox,
+        )
+
+
+async def _counted(request: VisionRequest, images: list[SentImage], services: Services) -> int:
+    reply = await services.upstream.count_tokens(request_bytes(request, images), request.headers)
+    count = reply.body.get("input_tokens")
+    if not isinstance(count, int):
+        raise unreadable(reply.request_id)
+    return count
+
+
+def _compared(request: VisionRequest, planned: list[PlannedImage], services: Services) -> list[ModelEstimate]:
+    """The same request on every listed model that takes so many pictures."""
+    rows: list[ModelEstimate] = []
+    for model in services.catalog.all():
+        if len(planned) > model.max_images:
+            continue
+        bounds = bounds_for(model, request.detail, request.max_image_tokens, len(planned))
+        targets = [plan_image(image.facts, len(image.raw.data), bounds).target for image in planned]
+        tokens = estimate_tokens(request, sum(billed_tokens(target, model.tier) for target in targets), None)
+        rows.append(estimate_for(model, request, tokens, services))
+    return rows
+
+
+def _answer_of(
+    ready: Ready,
+    message: dict[str, Json],
+    upstream_request_id: str | None,
+    services: Services,
+    watch: Stopwatch,
+    *,
+    sandbox: bool,
+) -> Answer:
+    """A Messages answer, read and priced.
+
+    Raises:
+        UpstreamError: it is not a Messages answer.
+    """
+    usage, blocks, model = message.get("usage"), message.get("content"), message.get("model")
+    if not isinstance(usage, dict) or not isinstance(blocks, list):
+        raise unreadable(upstream_request_id)
+    billed_model = model if isinstance(model, str) else ready.model.id
+    image_tokens = sum(image.tokens for image in ready.images)
+    return Answer(
+        id=services.new_id("va_"),
+        model=billed_model,
+        text="".join(_text_of(block) for block in blocks),
+        content=tuple(block for block in blocks if not _is_text(block)),
+        stop_reason=_string(message.get("stop_reason")),
+        stop_sequence=_string(message.get("stop_sequence")),
+        sandbox=sandbox or services.sandbox,
+        images=ready.images,
+        usage=usage,
+        cost=services.price(billed_model, usage, image_tokens, services.clock.now()),
+        prices_as_of=PRICES_AS_OF,
+        timing_ms=watch.timing_ms(),
+        notices=ready.notices,
+        upstream_request_id=upstream_request_id,
+    )
+
+
+def _is_text(block: Json) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text"
+
+
+def _text_of(block: Json) -> str:
+    text = block.get("text") if isinstance(block, dict) and _is_text(block) else None
+    return text if isinstance(text, str) else ""
+
+
+def _string(value: Json) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,69 @@
+"""What the main path needs from the outside, as the main path would have it; `app.services` fills it in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain import Caller, Cost, Model, Usage
+from app.errors import ImageError
+from app.imaging.plan import ImagePlan
+from app.imaging.probe import ImageFacts
+from app.imaging.render import PreparedImage
+from app.upstream.claude import EventStream, Reply
+
+
+class Access(Protocol):
+    """Knows who holds which key."""
+
+    def authenticate(self, key: str | None) -> Caller: ...  # noqa: D102 - see app.access, as for every port below
+
+
+class Catalog(Protocol):
+    """Knows the models."""
+
+    def find(self, model_id: str) -> Model: ...  # noqa: D102
+    def all(self) -> tuple[Model, ...]: ...  # noqa: D102
+
+
+class Imaging(Protocol):
+    """Reads headers and works on pixels, off the event loop."""
+
+    async def probe(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]: ...  # noqa: D102
+    async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage: ...  # noqa: D102
+
+
+class Upstream(Protocol):
+    """Speaks to the Claude API."""
+
+    async def create(self, body: bytes, headers: Mapping[str, str]) -> Reply: ...  # noqa: D102
+    async def count_tokens(self, body: bytes, headers: Mapping[str, str]) -> Reply: ...  # noqa: D102
+    def stream(self, body: bytes, headers: Mapping[str, str]) -> AbstractAsyncContextManager[EventStream]: ...  # noqa: D102
+
+
+class Price(Protocol):
+    """Turns usage into money."""
+
+    def __call__(self, model_id: str, usage: Usage, image_tokens: int, at: datetime) -> Cost | None: ...  # noqa: D102
+
+
+class Clock(Protocol):
+    """Tells the time, as an instant in UTC and as seconds that only go up."""
+
+    def now(self) -> datetime: ...  # noqa: D102
+    def monotonic(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every capability of one process. `new_id` gives a fresh id behind the prefix it is handed."""
+
+    access: Access
+    catalog: Catalog
+    imaging: Imaging
+    upstream: Upstream
+    price: Price
+    clock: Clock
+    new_id: Callable[[str], str]
+    sandbox: bool

@@ -1,0 +1,106 @@
+"""What the pipeline gives back: the report of each picture, the priced answer, the estimate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from app.domain import Cost, ImageSource, Json, MediaType, Model, Notice, Size, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A picture file: what it is, its upright size, its digest."""
+
+    media_type: str
+    size: Size
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReport:
+    """What became of one picture. `index` counts from 1; `tokens` is the vendor's rule applied to what was sent."""
+
+    index: int
+    label: str | None
+    name: str | None
+    source: ImageSource
+    original: FileFacts
+    sent: FileFacts
+    operations: tuple[str, ...]
+    tokens: int
+    notices: tuple[Notice, ...]
+
+    @property
+    def scale_x(self) -> float:
+        """Turns an x that Claude gives into one of the original."""
+        return self.original.size.width_px / self.sent.size.width_px
+
+    @property
+    def scale_y(self) -> float:
+        """Turns a y that Claude gives into one of the original."""
+        return self.original.size.height_px / self.sent.size.height_px
+
+
+@dataclass(frozen=True, slots=True)
+class SentImage:
+    """The bytes that go to Claude, and their report."""
+
+    data: bytes
+    media_type: MediaType
+    report: ImageReport
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Claude's answer with what it cost. `cost` is None where the model has no known price."""
+
+    id: str
+    model: str
+    text: str
+    content: tuple[Json, ...]
+    stop_reason: str | None
+    stop_sequence: str | None
+    sandbox: bool
+    images: tuple[ImageReport, ...]
+    usage: Usage
+    cost: Cost | None
+    prices_as_of: date
+    timing_ms: Mapping[str, float]
+    notices: tuple[Notice, ...]
+    upstream_request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEstimate:
+    """Input tokens before the call. `counted_by` says whether the vendor counted them or this service guessed."""
+
+    image: int
+    text: int
+    total: int
+    counted_by: Literal["estimate", "vendor"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEstimate:
+    """What the same request would cost on one model."""
+
+    model: Model
+    tokens: TokenEstimate
+    input_usd: Decimal | None
+    upper_bound_usd: Decimal | None
+    images_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What would be sent and what it would cost, on the model asked for and, where asked, on all others."""
+
+    images: tuple[ImageReport, ...]
+    chosen: ModelEstimate
+    compared: tuple[ModelEstimate, ...] | None
+    prices_as_of: date
+    timing_ms: Mapping[str, float]
+    notices: tuple[Notice, ...]

@@ -1,0 +1,238 @@
+"""Pictures in a request: refused as the vendor refuses them, then measured down to their pixels.
+
+In two steps, so that no pixel is decoded before every picture's declared sides are known to be within the limits:
+`open_image` looks at bytes and headers, `measure_image` decodes. Both are slow and belong in a worker thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from typing import TypeAlias
+
+import anyio.to_thread
+import pybase64
+from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from app.domain import Size, VisionTier
+from app.imaging.tokens import billed_tokens, seen_size
+from app.sandbox.errors import SandboxError, dimensions_too_large, invalid, not_found
+from app.sandbox.journal import ImageRecord, Visit
+from app.sandbox.prompt import ImageBlock
+
+MAX_BASE64_CHARS = 10_485_760
+"""Longest base64 text of one picture: "10 MB", measured on the text and not on the file."""
+
+MAX_SIDE_PX = 8_000
+MANY_IMAGES = 20
+MAX_SIDE_OF_MANY_PX = 2_000
+"""Longest side, and longest side where the request has more than `MANY_IMAGES` image blocks.
+
+Source of all four: https://platform.claude.com/docs/en/build-with-claude/vision, seen 2026-08-22.
+"""
+
+COLOURS = 3
+SAMPLED_PX = 64
+"""The sandbox's own choice: the main colours are those of at most 64 x 64 pixels, evenly spread."""
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+_EXIF_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)
+"""Values of the EXIF orientation that exchange width and height."""
+
+ImageClass: TypeAlias = type[PngImageFile] | type[JpegImageFile] | type[GifImageFile] | type[WebPImageFile]
+
+_DECODERS: dict[str, ImageClass] = {
+    "image/png": PngImageFile,
+    "image/jpeg": JpegImageFile,
+    "image/gif": GifImageFile,
+    "image/webp": WebPImageFile,
+}
+"""Pillow's own classes, used directly: `Image.open` would apply a limit of pixels that the vendor does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """A main colour and its share of the picture, in percent."""
+
+    hex: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """A picture whose bytes and header are in order; `size` as stored."""
+
+    block: ImageBlock
+    data: bytes
+    size: Size
+    record: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredImage:
+    """A picture as the model gets it: `size` as stored, `upright` by its orientation, `seen` scaled to the tier."""
+
+    block: ImageBlock
+    size: Size
+    upright: Size
+    seen: Size
+    tokens: int
+    size_bytes: int
+    colours: tuple[Colour, ...]
+
+
+async def examine_images(blocks: Sequence[ImageBlock], tier: VisionTier, visit: Visit) -> tuple[MeasuredImage, ...]:
+    """Every picture, measured in worker threads; `visit` gets to know them as soon as their headers are read.
+
+    Raises:
+        SandboxError: 400 or 404, one of them is not what the vendor takes.
+    """
+    opened: list[OpenedImage] = []
+    for block in blocks:
+        opened.append(await anyio.to_thread.run_sync(open_image, block))
+        visit.images = [image.record for image in opened]
+    check_sides(opened)
+    return tuple([await anyio.to_thread.run_sync(measure_image, image, tier) for image in opened])
+
+
+def open_image(block: ImageBlock) -> OpenedImage:
+    """The picture's bytes and declared size.
+
+    Raises:
+        SandboxError: 400 or 404, it cannot be had, is too long, is no base64, or is not what it is called.
+    """
+    data = _decode_base64(block)
+    media_type = _media_type(data)
+    if media_type is None:
+        raise unprocessable()
+    if media_type != block.media_type:
+        raise invalid(
+            f"{block.location}: The image was specified using the {block.media_type} media type, "
+            f"but the image appears to be a {media_type} image"
+        )
+    size = _declared_size(data, media_type)
+    record = ImageRecord(
+        path=block.path,
+        media_type=media_type,
+        width=size.width_px,
+        height=size.height_px,
+        size_bytes=len(data),
+        base64_chars=len(block.value),
+        sha256=sha256(data).hexdigest(),
+    )
+    return OpenedImage(block, data, size, record)
+
+
+def check_sides(images: Sequence[OpenedImage]) -> None:
+    """Refuse sides over the limit, all of them at once.
+
+    Raises:
+        SandboxError: 400 with the paths of every picture that is too large.
+    """
+    _check_sides(images, MAX_SIDE_PX, "max allowed size")
+    if len(images) > MANY_IMAGES:
+        _check_sides(images, MAX_SIDE_OF_MANY_PX, "max allowed size for many-image requests")
+
+
+def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
+    """What the decoded picture is and costs on a model of that tier.
+
+    Raises:
+        SandboxError: 400, its pixels cannot be decoded, or it would be scaled down and asks not to be.
+    """
+    try:
+        with _DECODERS[image.block.media_type](BytesIO(image.data)) as pixels:
+            colours = _main_colours(pixels)
+            turned = pixels.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+    except Exception as error:  # Decoders raise whatever a broken file makes them stumble over.
+        raise unprocessable() from error
+    upright = image.size.transposed if turned else image.size
+    seen = seen_size(upright, tier)
+    if image.block.oversized == "error" and seen != upright:
+        raise invalid(
+            f"{image.block.path}: image dimensions {upright} exceed the maximum image size of a model named on this "
+            f"request and would be downsized to {seen}; scale the image to at most {seen} or set the image's "
+            'oversized_image setting to "downsize"'
+        )
+    return MeasuredImage(image.block, image.size, upright, seen, billed_tokens(upright, tier), len(image.data), colours)
+
+
+def unprocessable() -> SandboxError:
+    """400 for bytes that are no whole picture."""
+    return invalid("Could not process image")
+
+
+def _decode_base64(block: ImageBlock) -> bytes:
+    if block.source == "url":
+        raise invalid("Unable to download the file. Please verify the URL and try again.")
+    if block.source == "file":
+        raise not_found(f"File `{block.value}` not found.")
+    if not block.value:
+        raise invalid(f"{block.location}: image cannot be empty")
+    if len(block.value) > MAX_BASE64_CHARS:
+        raise invalid(
+            f"{block.location}: image exceeds 10 MB maximum: {len(block.value)} bytes > {MAX_BASE64_CHARS} bytes"
+        )
+    try:
+        return pybase64.b64decode(block.value, validate=True)
+    except ValueError as error:
+        raise invalid(f"{block.location}: invalid base64 data") from error
+
+
+def _media_type(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return media_type
+    return None
+
+
+def _declared_size(data: bytes, media_type: str) -> Size:
+    if media_type == "image/gif":
+        # By hand, for Pillow applies its own limit of pixels already when it opens a GIF.
+        return Size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
+    try:
+        with _DECODERS[media_type](BytesIO(data)) as image:
+            return Size(*image.size)
+    except Exception as error:  # As in `measure_image`.
+        raise unprocessable() from error
+
+
+def _check_sides(images: Sequence[OpenedImage], max_side_px: int, limit_name: str) -> None:
+    over = [image.block for image in images if max(image.size) > max_side_px]
+    if over:
+        message = (
+            f"{over[0].location}.data: At least one of the image dimensions exceed {limit_name}: {max_side_px} pixels"
+        )
+        raise dimensions_too_large(message, max_side_px=max_side_px, paths=[block.path for block in over])
+
+
+def _main_colours(image: ImageFile) -> tuple[Colour, ...]:
+    """At most `COLOURS` colours, the most frequent first; see-through pixels count as on white paper."""
+    side = (min(image.width, SAMPLED_PX), min(image.height, SAMPLED_PX))
+    nearest = Image.Resampling.NEAREST
+    # Pillow's stub of `resize` names numpy, which is not installed.
+    sample = image.resize(side, nearest).convert("RGBA")  # pyright: ignore[reportUnknownMemberType]
+    paper = Image.new("RGBA", sample.size, "white")
+    paper.alpha_composite(sample)
+    indexed = paper.convert("RGB").quantize(COLOURS)
+    palette = indexed.getpalette() or []
+    counts = sorted(((count, index) for index, count in enumerate(indexed.histogram()) if count), reverse=True)
+    return tuple(_colour(palette, index, count, sample.width * sample.height) for count, index in counts)
+
+
+def _colour(palette: list[int], index: int, count: int, total: int) -> Colour:
+    red, green, blue = palette[3 * index : 3 * index + 3]
+    return Colour(f"#{red:02x}{green:02x}{blue:02x}", round(100 * count / total))

@@ -1,0 +1,73 @@
+"""Builds every capability from the settings and closes them in reverse: the one place where parts are chosen."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from app.access import Keyring
+from app.catalog import load_catalog
+from app.imaging.limits import SourceLimits
+from app.imaging.pool import ImagePool
+from app.pipeline import Services
+from app.pricing import price
+from app.settings import Settings
+from app.upstream import ClaudeUpstream, RetryPolicy
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """The instant, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that only go up."""
+        return time.monotonic()
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncGenerator[Services]:
+    """Every capability, ready; closed on exit."""
+    upstream = ClaudeUpstream.connect(
+        api_key=_plain(settings.anthropic_api_key),
+        auth_token=_plain(settings.anthropic_auth_token),
+        base_url=settings.anthropic_base_url,
+        retries=RetryPolicy(
+            settings.upstream_max_retries, settings.upstream_timeout_s, settings.upstream_max_retry_wait_s
+        ),
+        idle_timeout_s=settings.upstream_idle_timeout_s,
+    )
+    limits = SourceLimits(
+        max_pixels=settings.max_image_pixels,
+        max_side_px=settings.max_image_side_px,
+        max_aspect=settings.max_image_aspect,
+        max_frames=settings.max_image_frames,
+        max_jpeg_scans=settings.max_jpeg_scans,
+    )
+    try:
+        yield Services(
+            access=Keyring(_plain(settings.admin_key)),
+            catalog=load_catalog(),
+            imaging=ImagePool(settings.image_worker_count, limits),
+            upstream=upstream,
+            price=price,
+            clock=SystemClock(),
+            new_id=new_id,
+            sandbox=settings.sandbox,
+        )
+    finally:
+        await upstream.close()
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id that nobody can guess."""
+    return prefix + secrets.token_hex(12)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

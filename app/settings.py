@@ -1,0 +1,167 @@
+"""Every setting of the service, with its unit and its default: the only reader of the environment.
+
+Variables begin with `VISION_PROXY_`, but those of the Anthropic SDK keep the names the SDK gives them. Each has a twin
+ending in `_FILE` that names a file, such as a mounted secret, to read the value from.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "VISION_PROXY_"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names the variable and what it takes."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one process. Descriptions are the text of `docs/configuration.md`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="forbid")
+
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    workers: Annotated[int, Field(ge=1, le=64, description="Server processes.")] = 1
+    admin_key: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=16,
+            description="The key that callers must send. Unset on a loopback address: open. Unset elsewhere: the "
+            "service makes one at each start and prints it once.",
+        ),
+    ] = None
+    default_model: Annotated[str, Field(min_length=1, description="Model of a request that names none.")] = (
+        "claude-sonnet-5-5"
+    )
+    default_max_tokens: Annotated[
+        int, Field(ge=1, description="`max_tokens` of a request that names none; thinking counts against it.")
+    ] = 8192
+    url_images: Annotated[
+        Literal["off"], Field(description="Pictures by URL; `off` refuses them, and nothing else is built yet.")
+    ] = "off"
+    max_body_bytes: Annotated[
+        int, Field(ge=1_000, description="Largest request body, in bytes, counted while it is read.")
+    ] = 268_435_456
+    max_image_bytes: Annotated[
+        int, Field(ge=1_000, description="Largest uploaded picture, in bytes, counted while it is read.")
+    ] = 33_554_432
+    max_image_pixels: Annotated[int, Field(ge=1, description="Most pixels of a received picture.")] = 100_000_000
+    max_image_side_px: Annotated[int, Field(ge=1, description="Longest side of a received picture.")] = 30_000
+    max_image_aspect: Annotated[int, Field(ge=1, description="Longer side divided by the shorter, at most.")] = 200
+    max_image_frames: Annotated[int, Field(ge=1, description="Most frames or pages in a file.")] = 5_000
+    max_jpeg_scans: Annotated[int, Field(ge=1, description="Most scans in a JPEG; real files have up to 59.")] = 100
+    image_workers: Annotated[
+        int, Field(ge=0, le=256, description="Pictures prepared at a time in a process; 0 is one for each core.")
+    ] = 0
+    upstream_timeout_s: Annotated[
+        float, Field(gt=0, description="Whole time for an answer, retries included; of a stream, until it begins.")
+    ] = 600.0
+    upstream_idle_timeout_s: Annotated[
+        float, Field(gt=0, description="Longest silence inside a stream; the vendor pings more often.")
+    ] = 120.0
+    upstream_max_retries: Annotated[int, Field(ge=0, le=10, description="Retries after the first attempt.")] = 2
+    upstream_max_retry_wait_s: Annotated[
+        float, Field(ge=0, description="A `retry-after` above this is handed to the caller instead of waited for.")
+    ] = 30.0
+    sandbox: Annotated[
+        bool,
+        Field(description="Mark every answer as the sandbox's. Set by `serve` when it starts its own sandbox."),
+    ] = False
+    anthropic_api_key: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias="ANTHROPIC_API_KEY",
+            description="The operator's key for the Claude API. Unset: the built-in sandbox answers.",
+        ),
+    ] = None
+    anthropic_auth_token: Annotated[
+        SecretStr | None,
+        Field(validation_alias="ANTHROPIC_AUTH_TOKEN", description="A bearer token in place of the key."),
+    ] = None
+    anthropic_base_url: Annotated[
+        str | None,
+        Field(validation_alias="ANTHROPIC_BASE_URL", description="Where the Claude API is, if not at the vendor's."),
+    ] = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before variables before files; no `.env` is read."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _FileTwins(settings_cls)
+
+    @property
+    def has_upstream(self) -> bool:
+        """Whether the operator said how to reach a Claude API."""
+        return self.anthropic_api_key is not None or self.anthropic_auth_token is not None
+
+    @property
+    def image_worker_count(self) -> int:
+        """Pictures prepared at a time, the default resolved."""
+        return self.image_workers or os.cpu_count() or 1
+
+
+def load_settings() -> Settings:
+    """The settings that the environment gives.
+
+    Raises:
+        SettingsError: a value that does not fit, or a `VISION_PROXY_` variable that does not exist.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = variable_of(str(first["loc"][0]))
+        message = f"{name}: {first['msg']}; see docs/configuration.md"
+        raise SettingsError(message) from None
+
+
+def variable_of(field_name: str) -> str:
+    """The environment variable of a setting."""
+    field = Settings.model_fields.get(field_name)
+    alias = field.validation_alias if field else None
+    if isinstance(alias, str):
+        return alias
+    return field_name if field_name.isupper() else f"{PREFIX}{field_name.upper()}"
+
+
+def _refuse_unknown_variables() -> None:
+    known = {variable_of(name) for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable.removesuffix("_FILE") not in known:
+            message = f"{variable}: there is no such setting; see docs/configuration.md"
+            raise SettingsError(message)
+
+
+class _FileTwins(PydanticBaseSettingsSource):
+    """Reads `NAME_FILE` where `NAME` is not set."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """The stripped text of the file that the twin names."""
+        del field
+        variable = variable_of(field_name)
+        path = os.environ.get(f"{variable}_FILE")
+        if path is None:
+            return None, field_name, False
+        try:
+            return Path(path).read_text("utf-8").strip(), field_name, False
+        except OSError as error:
+            message = f"{variable}_FILE: cannot read {path}: {error.strerror}"
+            raise SettingsError(message) from error
+
+    def __call__(self) -> dict[str, str]:
+        """Every setting that a file gives."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}

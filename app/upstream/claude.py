@@ -1,0 +1,157 @@
+"""Calls to the Claude API with prebuilt bodies: 1.5 ms for 10 MB where `messages.create` asks 30 (docs/decisions)."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self, cast
+
+import anyio
+import httpx2
+import msgspec
+from anthropic import AsyncAnthropic, AsyncStream
+
+from app.domain import SANDBOX_HEADER, Json
+from app.upstream.failures import from_event, timed_out, unreachable, unreadable
+from app.upstream.message import JsonObject
+from app.upstream.retry import RetryPolicy
+
+_CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A JSON answer of the API, as it was said."""
+
+    body: JsonObject
+    request_id: str | None
+    sandbox: bool
+
+
+class EventStream:
+    """The events of one streamed answer; `error` events and cuts are raised."""
+
+    def __init__(self, response: httpx2.Response, idle_timeout_s: float) -> None:
+        """`response` is open and unread; whoever opened it closes it."""
+        self._response = response
+        self._idle_timeout_s = idle_timeout_s
+        self.request_id = response.headers.get("request-id")
+        self.sandbox = SANDBOX_HEADER in response.headers
+
+    async def __aiter__(self) -> AsyncIterator[JsonObject]:
+        """Every event but pings.
+
+        Raises:
+            UpstreamError: the vendor's `error` event, a broken connection, silence, or something that is no event.
+        """
+        events = AsyncStream.raw_events(self._response)
+        while True:
+            try:
+                with anyio.fail_after(self._idle_timeout_s):
+                    event = await anext(events)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                message = f"the stream of the Claude API was silent for {self._idle_timeout_s:g} s"
+                raise timed_out(message) from error
+            except httpx2.HTTPError as error:
+                raise unreachable("the stream of the Claude API was cut") from error
+            payload = _json_object(event.data.encode(), self.request_id)
+            if payload.get("type") == "error":
+                raise from_event(payload, self.request_id)
+            if payload.get("type") != "ping":
+                yield payload
+
+
+class ClaudeUpstream:
+    """The Messages endpoints, through the SDK's client for its authentication, transport and typed errors."""
+
+    def __init__(self, client: AsyncAnthropic, retries: RetryPolicy, idle_timeout_s: float) -> None:
+        """`client` must not retry by itself."""
+        self._client = client
+        self._retries = retries
+        self._idle_timeout_s = idle_timeout_s
+
+    @classmethod
+    def connect(
+        cls,
+        *,
+        api_key: str | None,
+        auth_token: str | None,
+        base_url: str | None,
+        retries: RetryPolicy,
+        idle_timeout_s: float,
+    ) -> Self:
+        """A client with its own connection pool; `close` ends it."""
+        client = AsyncAnthropic(
+            api_key=api_key,
+            auth_token=auth_token,
+            base_url=base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            open_telemetry=False,
+        )
+        return cls(client, retries, idle_timeout_s)
+
+    async def create(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """The answer to a Messages request.
+
+        Raises:
+            UpstreamError: whatever kept it from coming, retries included.
+        """
+        return await self._retries.run(lambda: self._call("/v1/messages", body, headers))
+
+    async def count_tokens(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """The vendor's own count for a request; free. Raises as `create`."""
+        return await self._retries.run(lambda: self._call("/v1/messages/count_tokens", body, headers))
+
+    @asynccontextmanager
+    async def stream(self, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[EventStream]:
+        """The answer to a Messages request whose body says `"stream": true`; closed, read to its end or not, on exit.
+
+        Raises:
+            UpstreamError: what kept it from beginning, retries included.
+        """
+        response = await self._retries.run(lambda: self._open("/v1/messages", body, headers))
+        try:
+            yield EventStream(response, self._idle_timeout_s)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._client.close()
+
+    async def _call(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        response = await self._open(path, body, headers)
+        try:
+            content = await response.aread()
+        except httpx2.HTTPError as error:
+            raise unreachable("the answer of the Claude API was cut") from error
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+        request_id = response.headers.get("request-id")
+        return Reply(_json_object(content, request_id), request_id, SANDBOX_HEADER in response.headers)
+
+    async def _open(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+        """The response, its body unread."""
+        return await self._client.post(
+            path,
+            content=body,
+            cast_to=httpx2.Response,
+            options={
+                "headers": {**headers, "content-type": "application/json", "X-Stainless-Raw-Response": "stream"},
+                "timeout": httpx2.Timeout(self._retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
+            },
+        )
+
+
+def _json_object(content: bytes, request_id: str | None) -> JsonObject:
+    try:
+        decoded = cast("Json", msgspec.json.decode(content))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unreadable(request_id) from error
+    if not isinstance(decoded, dict):
+        raise unreadable(request_id)
+    return decoded

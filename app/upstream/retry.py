@@ -1,0 +1,76 @@
+"""The one retry loop: which failures are worth another attempt, how long to wait, when to stop."""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anthropic
+import anyio
+
+from app.upstream.failures import from_sdk, timed_out
+
+_Answer = TypeVar("_Answer")
+
+_FIRST_WAIT_S, _LONGEST_OWN_WAIT_S = 0.5, 8.0
+_REQUEST_TIMEOUT, _CONFLICT, _RATE_LIMITED, _SERVER_ERROR = 408, 409, 429, 500
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Bounds of the loop: `max_retries` after the first attempt, all within `timeout_s`."""
+
+    max_retries: int
+    timeout_s: float
+    max_wait_s: float
+
+    async def run(self, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """The answer of the first attempt that gives one.
+
+        Raises:
+            UpstreamError: the last attempt's failure, `upstream_unreachable`, or `upstream_timeout` once the whole
+                time is used up.
+        """
+        try:
+            with anyio.fail_after(self.timeout_s):
+                return await self._attempts(attempt)
+        except TimeoutError as error:
+            message = f"no answer from the Claude API within {self.timeout_s:g} s"
+            raise timed_out(message) from error
+
+    async def _attempts(self, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        for retries in range(self.max_retries + 1):
+            try:
+                return await attempt()
+            except anthropic.APIError as error:
+                wait_s = _wait_before_retry(error, retries)
+                if wait_s is None or wait_s > self.max_wait_s or retries == self.max_retries:
+                    raise from_sdk(error) from error
+            await anyio.sleep(wait_s)
+        raise AssertionError  # the last round returns or raises
+
+
+def _wait_before_retry(error: anthropic.APIError, retries: int) -> float | None:
+    """Seconds to wait before the next attempt; None where another one would fail the same way or cost twice.
+
+    A 429 without `retry-after` is a spend cap and stays one until the month turns.
+    Source: https://platform.claude.com/docs/en/api/rate-limits, seen 2026-08-22.
+    """
+    own_wait_s = min(_FIRST_WAIT_S * 2**retries, _LONGEST_OWN_WAIT_S) * random.uniform(0.75, 1)  # noqa: S311 - jitter
+    if isinstance(error, anthropic.APIConnectionError):
+        return own_wait_s
+    if not isinstance(error, anthropic.APIStatusError):
+        return None
+    retry_after_s = _retry_after(error)
+    if error.status_code == _RATE_LIMITED:
+        return retry_after_s
+    if error.status_code in {_REQUEST_TIMEOUT, _CONFLICT} or error.status_code >= _SERVER_ERROR:
+        return own_wait_s if retry_after_s is None else retry_after_s
+    return None
+
+
+def _retry_after(error: anthropic.APIStatusError) -> float | None:
+    try:
+        return max(float(error.response.headers.get("retry-after", "")), 0.0)
+    except ValueError:
+        return None

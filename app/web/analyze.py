@@ -1,0 +1,85 @@
+"""POST /v1/analyze: ask about one or many pictures, streamed or not."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from app.domain import SANDBOX_HEADER
+from app.errors import AppError, ErrorCode
+from app.pipeline import AnswerStream, Stopwatch, VisionRequest, answer, stream
+from app.web.answers import AnswerBody, answer_body, cost_body, dollars, image_bodies
+from app.web.deps import CallerOf, ServicesOf, SettingsOf
+from app.web.disconnect import until_disconnect
+from app.web.documentation import ANALYZE_EXAMPLE, body_of, responses_with
+from app.web.errors import error_body
+from app.web.event_stream import EventResponse, event
+from app.web.fields import AnalyzeFields
+from app.web.reading import read_request
+
+_log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["native"])
+
+
+@router.post(
+    "/v1/analyze",
+    summary="Ask about one or many images",
+    openapi_extra=body_of(AnalyzeFields),
+    responses=responses_with(AnswerBody, ANALYZE_EXAMPLE, spends=True, streams=True),
+)
+async def analyze(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+    """Claude's answer about the pictures, with what it cost.
+
+    With `stream` it comes as server-sent events: `images` (what became of each picture), `text` (`{"text": ...}`, many
+    times), `done` (the whole answer) or `error`. Comments keep the connection alive.
+    """
+    del caller
+    watch = Stopwatch(services.clock.monotonic)
+    received = await read_request(request, AnalyzeFields, settings)
+    watch.lap("receive")
+    question = received.vision_request()
+    if received.question.stream:
+        return await _streamed(request, question, services, watch)
+    result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
+    headers = {SANDBOX_HEADER: "true"} if result.sandbox else {}
+    body = answer_body(result, request.state.request_id)
+    return Response(body.model_dump_json(), media_type=JSONResponse.media_type, headers=headers)
+
+
+async def _streamed(request: Request, question: VisionRequest, services: ServicesOf, watch: Stopwatch) -> EventResponse:
+    """The stream, begun: what fails before its first event is an error answer with its own status."""
+    opened = AsyncExitStack()
+    answering = await until_disconnect(
+        request.receive, lambda: opened.enter_async_context(stream(question, services, watch))
+    )
+    headers = {SANDBOX_HEADER: "true"} if answering.sandbox else {}
+    return EventResponse(_events(answering, request.state.request_id), opened.aclose, headers)
+
+
+async def _events(answering: AnswerStream, request_id: str) -> AsyncIterator[bytes]:
+    images = [image.model_dump(mode="json") for image in image_bodies(answering.images, None)]
+    yield event("images", json.dumps({"images": images, "request_id": request_id}))
+    try:
+        async for text in answering.texts():
+            yield event("text", json.dumps({"text": text}, ensure_ascii=False))
+        yield event("done", answer_body(answering.answer(), request_id))
+    except AppError as error:
+        yield event("error", _error_with_bill(error, answering, request_id))
+    except Exception as error:  # noqa: BLE001 - the headers are sent; only an event can tell of it now
+        _log.exception("request %s failed while streaming", request_id)
+        internal = AppError(ErrorCode.INTERNAL, f"this service failed while streaming: {type(error).__name__}")
+        yield event("error", _error_with_bill(internal, answering, request_id))
+
+
+def _error_with_bill(error: AppError, answering: AnswerStream, request_id: str) -> str:
+    """The error body, and what had been billed when it happened."""
+    usage, cost = answering.billed_so_far()
+    total = cost_body(cost, answering.prices_as_of).total_usd if usage else None
+    error.details["usage"] = dict(usage)
+    if total is not None:
+        error.details["cost_usd"] = dollars(total)
+    return json.dumps(error_body(error, request_id))

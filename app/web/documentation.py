@@ -1,0 +1,138 @@
+"""What /docs says beyond the routes themselves: bodies that may be JSON or forms, examples, every error."""
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.errors import AppError, ErrorCode, ImageError, UpstreamError
+from app.web.errors import STATUSES, Status, error_body
+from app.web.fields import AnalyzeFields
+
+OpenApi = dict[str, Any]
+
+DESCRIPTION = """
+Pictures of any kind in, Claude's answer with its exact cost out. Errors have one shape everywhere, the Claude API's
+own; `error.details.error_code` is what programs should branch on.
+"""
+
+
+def _example(name: str) -> OpenApi:
+    return json.loads(files("app.web").joinpath("examples", name).read_text("utf-8"))
+
+
+ANALYZE_EXAMPLE = {"application/json": {"example": _example("analyze.json")}}
+ESTIMATE_EXAMPLE = {"application/json": {"example": _example("estimate.json")}}
+NORMALIZED_FILES: OpenApi = {
+    media_type: {"schema": {"type": "string", "format": "binary"}}
+    for media_type in ("image/jpeg", "image/png", "image/gif", "image/webp", "application/zip")
+}
+
+_STREAM: OpenApi = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "example": 'event: images\ndata: {"images": [...]}\n\nevent: text\ndata: {"text": "A receipt"}\n\n'
+        'event: done\ndata: {"id": "va_...", "...": "the whole answer"}\n\n',
+    }
+}
+
+_MEGAPIXELS = "412.0 megapixels; the limit is 100"
+_EXAMPLES: tuple[AppError, ...] = (
+    AppError(ErrorCode.INVALID_REQUEST, "detail: Input should be 'auto', 'low', ...", field="detail"),
+    AppError(ErrorCode.UNKNOWN_FIELD, "promt: there is no such field; known are prompt, model, ...", field="promt"),
+    AppError(ErrorCode.NO_IMAGE, "the request holds no picture"),
+    ImageError(ErrorCode.EMPTY_IMAGE, "the file is empty (0 bytes)", actual=0).about(1, "a.png"),
+    ImageError(ErrorCode.INVALID_BASE64, "312 characters that are not base64", actual=312).about(2, None),
+    ImageError(ErrorCode.UNSUPPORTED_FORMAT, "an SVG drawing; send JPEG, PNG, ...").about(1, "logo.svg"),
+    ImageError(ErrorCode.IMAGE_UNDECODABLE, "the image/jpeg file is broken: it ends too early").about(1, "a.jpg"),
+    ImageError(ErrorCode.IMAGE_TOO_MANY_PIXELS, _MEGAPIXELS, actual=412_000_000, limit=100_000_000).about(
+        3, "scan.tif"
+    ),
+    AppError(
+        ErrorCode.TOO_MANY_IMAGES, "601 images in the request; claude-sonnet-5-5 takes 600", actual=601, limit=600
+    ),
+    ImageError(
+        ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING, "still 61000 bytes at the lowest quality", limit=39_000
+    ).about(4, "page.png"),
+    ImageError(ErrorCode.URL_IMAGES_OFF, "pictures by URL are switched off on this service").about(1, None),
+    AppError(ErrorCode.INVALID_KEY, "no key was sent"),
+    AppError(
+        ErrorCode.MAX_COST_EXCEEDED, "this may cost up to 0.091400 USD; max_cost_usd is 0.05", actual=0.0914, limit=0.05
+    ),
+    ImageError(ErrorCode.FILE_NOT_FOUND, "no such file").about(1, None),
+    AppError(ErrorCode.BODY_TOO_LARGE, "the body is 300000000 bytes; the limit is 268435456 bytes", limit=268_435_456),
+    ImageError(ErrorCode.IMAGE_TOO_LARGE, "more than 33554432 bytes, the limit for one picture").about(1, "big.tif"),
+    AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id"),
+)
+_UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
+    UpstreamError(
+        ErrorCode.UPSTREAM_ERROR,
+        "This request would exceed the rate limit for your organization",
+        status=429,
+        error_type="rate_limit_error",
+        request_id="req_011C",
+    ),
+    UpstreamError(
+        ErrorCode.UPSTREAM_UNREACHABLE, "the Claude API could not be reached", status=502, error_type="api_error"
+    ),
+    UpstreamError(
+        ErrorCode.UPSTREAM_TIMEOUT, "no answer from the Claude API within 600 s", status=504, error_type="timeout_error"
+    ),
+    UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
+)
+_SPENDING_ONLY = frozenset({ErrorCode.MAX_COST_EXCEEDED})
+
+
+def body_of(fields: type[AnalyzeFields]) -> OpenApi:
+    """The request body of a native endpoint: the same fields as a form and as JSON."""
+    schema = fields.model_json_schema()
+    properties: OpenApi = schema["properties"]
+    passed: OpenApi = {
+        "messages": {"type": "array", "items": {"type": "object"}, "description": "Earlier turns, Messages format."},
+        "extra": {"type": "object", "description": "Any other field of the Messages API, merged as it is."},
+    }
+    file = {"type": "array", "items": {"type": "string", "format": "binary"}, "description": "One part for each."}
+    in_json = {
+        "type": "object",
+        "properties": {
+            "data": {"type": "string", "description": "Base64, or a data: URI."},
+            "name": {"type": "string", "description": "For the report."},
+        },
+    }
+    form = {"type": "object", "properties": {"image": file, **properties, **passed}}
+    json_body = {
+        "type": "object",
+        "properties": {"images": {"type": "array", "items": in_json}, **properties, **passed},
+        "example": {"images": [{"data": "iVBORw0KGgo...", "name": "screen.png"}], "prompt": "What does it say?"},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": form}, "application/json": {"schema": json_body}},
+        }
+    }
+
+
+def responses_with(
+    model: type[BaseModel] | None, content: OpenApi, *, spends: bool = False, streams: bool = False
+) -> dict[int | str, OpenApi]:
+    """Every answer of a route: the good one, and each error it can give with an example by its code."""
+    good: OpenApi = {"description": "Done.", "content": {**content, **(_STREAM if streams else {})}}
+    if model is not None:
+        good["model"] = model
+    errors = [error for error in _EXAMPLES if spends or error.code not in _SPENDING_ONLY]
+    return {200: good, **_errors([*errors, *_UPSTREAM_EXAMPLES])}
+
+
+def _errors(errors: list[AppError]) -> dict[int | str, OpenApi]:
+    """Errors grouped by status."""
+    answers: dict[int | str, OpenApi] = {}
+    for error in errors:
+        status = Status(error.status, error.error_type) if isinstance(error, UpstreamError) else STATUSES[error.code]
+        answer = answers.setdefault(
+            status.http, {"description": status.error_type, "content": {"application/json": {"examples": {}}}}
+        )
+        examples: OpenApi = answer["content"]["application/json"]["examples"]
+        examples[error.code.value] = {"value": error_body(error, "req_5f2c")}
+    return answers

@@ -1,0 +1,107 @@
+"""The one table from error code to HTTP status, and the one shape of an error body."""
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.errors import AppError, ErrorCode, UpstreamError
+
+_log = logging.getLogger(__name__)
+
+
+class Status(NamedTuple):
+    """How a code is told: the HTTP status, and the vendor's `type` so that SDKs raise their typed errors."""
+
+    http: int
+    error_type: str
+
+
+STATUSES: Mapping[ErrorCode, Status] = {
+    ErrorCode.INVALID_REQUEST: Status(400, "invalid_request_error"),
+    ErrorCode.UNKNOWN_FIELD: Status(400, "invalid_request_error"),
+    ErrorCode.NO_IMAGE: Status(400, "invalid_request_error"),
+    ErrorCode.EMPTY_IMAGE: Status(400, "invalid_request_error"),
+    ErrorCode.INVALID_BASE64: Status(400, "invalid_request_error"),
+    ErrorCode.UNSUPPORTED_FORMAT: Status(400, "invalid_request_error"),
+    ErrorCode.IMAGE_UNDECODABLE: Status(400, "invalid_request_error"),
+    ErrorCode.IMAGE_TOO_MANY_PIXELS: Status(400, "invalid_request_error"),
+    ErrorCode.TOO_MANY_IMAGES: Status(400, "invalid_request_error"),
+    ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING: Status(400, "invalid_request_error"),
+    ErrorCode.URL_IMAGES_OFF: Status(400, "invalid_request_error"),
+    ErrorCode.INVALID_KEY: Status(401, "authentication_error"),
+    ErrorCode.MAX_COST_EXCEEDED: Status(402, "billing_error"),
+    ErrorCode.FILE_NOT_FOUND: Status(404, "not_found_error"),
+    ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
+    ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
+    ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
+    ErrorCode.CLIENT_CLOSED: Status(499, "invalid_request_error"),
+    ErrorCode.INTERNAL: Status(500, "api_error"),
+    ErrorCode.UPSTREAM_ERROR: Status(502, "api_error"),
+    ErrorCode.UPSTREAM_UNREACHABLE: Status(502, "api_error"),
+    ErrorCode.UPSTREAM_TIMEOUT: Status(504, "timeout_error"),
+}
+
+_UNREAD_BODY = frozenset({ErrorCode.BODY_TOO_LARGE, ErrorCode.IMAGE_TOO_LARGE, ErrorCode.INVALID_KEY})
+"""Refusals that may come before the body was read; the connection is closed rather than drained."""
+
+
+def status_of(error: AppError) -> Status:
+    """The status of that error; an upstream error keeps the vendor's."""
+    if isinstance(error, UpstreamError):
+        return Status(error.status, error.error_type)
+    return STATUSES[error.code]
+
+
+def error_body(error: AppError, request_id: str) -> dict[str, object]:
+    """The body of an error answer, in the vendor's own envelope."""
+    details = {"error_code": error.code.value, **error.details}
+    if isinstance(error, UpstreamError) and error.request_id is not None:
+        details["upstream_request_id"] = error.request_id
+    return {
+        "type": "error",
+        "error": {"type": status_of(error).error_type, "message": error.message, "details": details},
+        "request_id": request_id,
+    }
+
+
+def error_response(error: AppError, request_id: str) -> JSONResponse:
+    """The whole error answer."""
+    headers: dict[str, str] = {}
+    if isinstance(error, UpstreamError) and error.retry_after is not None:
+        headers["retry-after"] = error.retry_after
+    if error.code in _UNREAD_BODY:
+        headers["connection"] = "close"
+    return JSONResponse(error_body(error, request_id), status_of(error).http, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every refusal answer in the one shape; unexpected failures are the middleware's."""
+    app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+
+
+async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AppError)  # noqa: S101 - Starlette types its handlers by the base class
+    return error_response(error, request.state.request_id)
+
+
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    path = request.url.path
+    if error.status_code == 405:  # noqa: PLR2004 - method not allowed
+        message = f"{request.method} is not possible on {path}"
+    else:
+        message = f"there is no {request.method} {path} here"
+    unknown = AppError(ErrorCode.UNKNOWN_ROUTE, message, hint="GET /docs lists every route")
+    return error_response(unknown, request.state.request_id)
+
+
+def unexpected(error: Exception, request_id: str) -> JSONResponse:
+    """The answer to a fault of this service: its cause goes to the log, never to the client."""
+    _log.error("request %s failed: %s", request_id, type(error).__name__, exc_info=error)
+    internal = AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id")
+    return error_response(internal, request_id)

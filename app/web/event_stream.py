@@ -1,0 +1,63 @@
+"""Server-sent events out: kept alive while nothing comes, stopped when the client leaves, closed whatever happens."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+from pydantic import BaseModel
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from app.web.disconnect import wait_for_disconnect
+
+KEEP_ALIVE_S = 15.0
+
+_COMMENT = b": keep-alive\n\n"
+
+
+def event(name: str, data: BaseModel | str) -> bytes:
+    """One event on the wire; `data` is a value of the contract or JSON text."""
+    text = data if isinstance(data, str) else data.model_dump_json()
+    return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+class EventResponse(StreamingResponse):
+    """Sends the events of an iterator; `close` is awaited at the end, also where nothing was sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, events: AsyncIterator[bytes], close: Callable[[], Awaitable[None]], headers: dict[str, str]
+    ) -> None:
+        """`events` must turn its own failures into an event."""
+        super().__init__(events, headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers})
+        self._close = close
+        self._sending = anyio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the events end or the client leaves."""
+        del scope
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_on_disconnect, receive, tasks.cancel_scope)
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                tasks.start_soon(self._keep_alive, send)
+                async for piece in self.body_iterator:
+                    await self._send_piece(send, bytes(piece, "utf-8") if isinstance(piece, str) else bytes(piece))
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close()
+
+    async def _send_piece(self, send: Send, piece: bytes) -> None:
+        async with self._sending:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def _keep_alive(self, send: Send) -> None:
+        while True:
+            await anyio.sleep(KEEP_ALIVE_S)
+            await self._send_piece(send, _COMMENT)
+
+    async def _stop_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:
+        await wait_for_disconnect(receive)
+        scope.cancel()

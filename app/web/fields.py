@@ -1,0 +1,82 @@
+"""The fields of the native endpoints, validated: one model for JSON and forms, and for the documentation."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.domain import DetailLevel
+from app.errors import AppError, ErrorCode
+
+JsonValue = Any  # pydantic documents it as "any JSON"; values pass through to the vendor unread
+
+
+class AnalyzeFields(BaseModel):
+    """What `/v1/analyze` takes besides the pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Annotated[
+        str | None, Field(description="The question. Default: a plain request to describe the image(s).")
+    ] = None
+    model: Annotated[
+        str | None, Field(min_length=1, max_length=200, description="Default: VISION_PROXY_DEFAULT_MODEL.")
+    ] = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, description="Default: VISION_PROXY_DEFAULT_MAX_TOKENS. Thinking counts against it.")
+    ] = None
+    system: Annotated[
+        str | list[dict[str, JsonValue]] | None,
+        Field(description="System prompt; in JSON also an array of text blocks."),
+    ] = None
+    stop_sequences: Annotated[list[str] | None, Field(description="Texts that end the answer.")] = None
+    thinking: Annotated[dict[str, JsonValue] | None, Field(description="Passed on as it is.")] = None
+    effort: Annotated[str | None, Field(description="Passed on as `output_config.effort`.")] = None
+    detail: Annotated[DetailLevel, Field(description="What each picture may cost.")] = "auto"
+    max_image_tokens: Annotated[int | None, Field(ge=1, description="Most visual tokens of one picture.")] = None
+    max_cost_usd: Annotated[
+        Decimal | None,
+        Field(
+            ge=0,
+            description="Refuse before spending if the request may cost more.",
+            json_schema_extra={"type": "number"},
+        ),
+    ] = None
+    labels: Annotated[
+        bool | None, Field(description='"Image 1:" before each picture. Default: where there are two or more.')
+    ] = None
+    stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
+
+
+class EstimateFields(AnalyzeFields):
+    """What `/v1/estimate` takes besides the pictures."""
+
+    compare: Annotated[bool, Field(description="Add a row for every known model.")] = False
+    exact: Annotated[bool, Field(description="Let the vendor count the input tokens, which costs nothing.")] = False
+
+
+def validated(model: type[AnalyzeFields], values: dict[str, object]) -> AnalyzeFields:
+    """The fields as that model has them.
+
+    Raises:
+        AppError: `unknown_field` or `invalid_request`, naming the field and what it takes.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown_field(name, model) from None
+        raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name) from None
+
+
+def unknown_field(name: str, model: type[AnalyzeFields]) -> AppError:
+    """The refusal of a field that does not exist here."""
+    known = [*model.model_fields, "image", "image_url", "file_id", "messages", "extra"]
+    return AppError(
+        ErrorCode.UNKNOWN_FIELD,
+        f"{name[:100]}: there is no such field; known are {', '.join(known)}",
+        field=name[:100],
+        hint="other fields of the Messages API go into `extra`",
+    )

@@ -1,0 +1,155 @@
+"""`multipart/form-data` into parts, in memory and in order: no picture of a customer touches a temporary file."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from app.errors import AppError, ErrorCode, ImageError
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_PARTS = 1_000
+MAX_TEXT_BYTES = 33_554_432
+"""Of one text part; `messages` with pictures in it is one."""
+
+_MAX_NAME_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class FormPart:
+    """One part. `filename` is None for a text field."""
+
+    name: str
+    filename: str | None
+    media_type: str | None
+    data: bytes
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the sender meant a file: it has a file name, or the media type of a picture."""
+        return self.filename is not None or (self.media_type or "").startswith("image/")
+
+
+async def read_form(chunks: AsyncIterator[bytes], content_type: str, max_file_bytes: int) -> list[FormPart]:
+    """The parts of a form, in order.
+
+    Raises:
+        AppError: `invalid_request` where this is no complete form, or has more than `MAX_PARTS` parts.
+        ImageError: `image_too_large`, when the file's cap is passed.
+    """
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise AppError(
+            ErrorCode.INVALID_REQUEST,
+            "multipart/form-data without a boundary",
+            hint="let the HTTP client set the content-type by itself",
+        )
+    reader = _Reader(max_file_bytes)
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        async for chunk in chunks:
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError as error:
+        raise AppError(ErrorCode.INVALID_REQUEST, "the form is malformed or cut short") from error
+    if not reader.ended:
+        raise AppError(ErrorCode.INVALID_REQUEST, "the form is cut short: its last boundary is missing")
+    return reader.parts
+
+
+class _Reader:
+    """Collects what the parser calls out."""
+
+    def __init__(self, max_file_bytes: int) -> None:
+        self.parts: list[FormPart] = []
+        self.ended = False
+        self._max_file_bytes = max_file_bytes
+        self._files = 0
+        self._start_part()
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._start_part,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+            "on_end": self._end,
+        }
+
+    def _start_part(self) -> None:
+        self._field, self._value = b"", b""
+        self._headers: dict[bytes, bytes] = {}
+        self._name = ""
+        self._filename: str | None = None
+        self._media_type: str | None = None
+        self._is_file = False
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._field.lower()] = self._value
+        self._field, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        if len(self.parts) >= MAX_PARTS:
+            raise AppError(ErrorCode.INVALID_REQUEST, f"more than {MAX_PARTS} form parts", limit=MAX_PARTS)
+        disposition, options = parse_options_header(self._headers.get(b"content-disposition"))
+        if disposition != b"form-data" or b"name" not in options:
+            raise AppError(ErrorCode.INVALID_REQUEST, f"part {len(self.parts) + 1} of the form has no name")
+        self._name = options[b"name"].decode("utf-8", "replace")
+        filename = options.get(b"filename")
+        self._filename = None if filename is None else _bare_name(filename.decode("utf-8", "replace"))
+        media_type = self._headers.get(b"content-type")
+        self._media_type = None if media_type is None else media_type.decode("latin-1").split(";")[0].strip().lower()
+        self._is_file = FormPart(self._name, self._filename, self._media_type, b"").is_file
+        self._files += self._is_file
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if self._is_file and self._size > self._max_file_bytes:
+            raise image_too_large(self._size, self._max_file_bytes).about(self._files, self._filename)
+        if not self._is_file and self._size > MAX_TEXT_BYTES:
+            raise AppError(
+                ErrorCode.INVALID_REQUEST,
+                f"the field {self._name!r} is longer than {MAX_TEXT_BYTES} bytes",
+                limit=MAX_TEXT_BYTES,
+            )
+        self._chunks.append(data[start:end])
+
+    def _part_end(self) -> None:
+        self.parts.append(FormPart(self._name, self._filename, self._media_type, b"".join(self._chunks)))
+        self._chunks = []
+
+    def _end(self) -> None:
+        self.ended = True
+
+
+def image_too_large(actual: int, limit: int) -> ImageError:
+    """The refusal of a picture of too many bytes."""
+    return ImageError(
+        ErrorCode.IMAGE_TOO_LARGE,
+        f"more than {limit} bytes, the limit for one picture",
+        actual=actual,
+        limit=limit,
+        hint="scale the picture down; the operator sets VISION_PROXY_MAX_IMAGE_BYTES",
+    )
+
+
+def _bare_name(filename: str) -> str | None:
+    """The name without folders and control characters, for the report; None where nothing is left."""
+    name = filename.replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(char for char in name if char.isprintable())[:_MAX_NAME_CHARS] or None

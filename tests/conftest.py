@@ -1,0 +1,169 @@
+"""The service on a real port in front of the sandbox on a real port: what every test of behaviour talks to."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from PIL import Image, ImageDraw
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.main import create_app
+from app.sandbox import create_sandbox, sandbox_in_thread
+from app.settings import Settings
+
+CORPUS = Path(__file__).parents[1].parent / "shared" / "corpus"
+
+for _name in [name for name in os.environ if name.startswith(("VISION_PROXY_", "ANTHROPIC_"))]:
+    del os.environ[_name]  # a test runs the same on every machine
+
+StartService = Callable[..., httpx2.Client]
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real pictures beside the project."""
+    if not CORPUS.is_dir():
+        pytest.skip("the corpus of real pictures is not beside this checkout (../shared/corpus)")
+    return CORPUS
+
+
+@pytest.fixture(scope="session")
+def sandbox_url() -> Generator[str]:
+    with sandbox_in_thread() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sandbox(sandbox_url: str) -> Generator[httpx2.Client]:
+    """The sandbox, asked directly."""
+    with httpx2.Client(base_url=sandbox_url, timeout=60, headers={"x-api-key": "test"}) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def service(sandbox_url: str) -> Generator[httpx2.Client]:
+    """The service with default settings, for tests that change nothing in it."""
+    with _running(sandbox_url) as client:
+        yield client
+
+
+@pytest.fixture
+def start_service(sandbox_url: str) -> Generator[StartService]:
+    """Starts a service with settings of the test's own, e.g. `start_service(upstream_timeout_s=0.5)`."""
+    with ExitStack() as running:
+
+        def start(base_url: str = sandbox_url, **settings: object) -> httpx2.Client:
+            return running.enter_context(_running(base_url, **settings))
+
+        yield start
+
+
+class Wire:
+    """The sandbox behind a recorder of request bodies: what truly left the service."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self._sandbox = create_sandbox()
+
+    @property
+    def last_request(self) -> dict[str, Any]:
+        """The last body, decoded."""
+        return json.loads(self.bodies[-1])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._sandbox(scope, receive, send)
+            return
+        chunks: list[bytes] = []
+
+        async def recording() -> Message:
+            message = await receive()
+            chunks.append(message.get("body", b""))
+            if not message.get("more_body"):
+                self.bodies.append(b"".join(chunks))
+            return message
+
+        await self._sandbox(scope, recording, send)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def recorded(wire: Wire, start_service: StartService) -> Generator[httpx2.Client]:
+    """A service whose upstream bodies `wire` records."""
+    with _served(wire) as url:
+        yield start_service(url)
+
+
+@pytest.fixture
+def case() -> str:
+    """A name under which the sandbox counts the faults of one test."""
+    return os.urandom(8).hex()
+
+
+@contextmanager
+def _running(base_url: str, **settings: object) -> Generator[httpx2.Client]:
+    values: dict[str, object] = {"anthropic_base_url": base_url, "anthropic_api_key": "test", "sandbox": True}
+    app = create_app(Settings.model_validate({**values, **settings}))
+    with _served(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        yield client
+
+
+@contextmanager
+def _served(app: ASGIApp) -> Generator[str]:
+    """The base URL of an app on a port of its own; the listener queues connections until the server accepts them."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[..., bytes]:
+    """Makes a picture that looks like a photograph to the encoder: smooth colour with fine noise."""
+
+    def make(width: int, height: int, image_format: str = "JPEG", **options: object) -> bytes:
+        noise = Image.effect_noise((width, height), 60).convert("L")
+        ramp = Image.linear_gradient("L").resize((width, height))
+        picture = Image.merge("RGB", (noise, ramp, Image.blend(noise, ramp, 0.5)))
+        return saved(picture, image_format, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def screen() -> Callable[..., bytes]:
+    """Makes a picture that looks like a page of text: black words on white."""
+
+    def make(width: int, height: int, image_format: str = "PNG", **options: object) -> bytes:
+        picture = Image.new("RGB", (width, height), "white")
+        draw = ImageDraw.Draw(picture)
+        for line in range(height // 20):
+            draw.text((10, line * 20), f"Line {line}: the quick brown fox jumps over the lazy dog", fill="black")
+        return saved(picture, image_format, **options)
+
+    return make
+
+
+def saved(picture: Image.Image, image_format: str, **options: object) -> bytes:
+    """The file of a picture."""
+    buffer = BytesIO()
+    picture.save(buffer, image_format, **options)
+    return buffer.getvalue()
