@@ -19,8 +19,15 @@ LOG_CONFIG = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
+    # Pillow complains of broken files, which are the client's to mend and are told so;
     # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call
-    "loggers": {"anthropic": {"level": "WARNING"}, "httpx2": {"level": "WARNING"}, "PIL": {"level": "WARNING"}},
+    "loggers": {
+        "uvicorn.error": {"level": "INFO"},
+        "uvicorn.access": {"level": "INFO"},
+        "anthropic": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
+        "PIL": {"level": "CRITICAL"},
+    },
 }
 
 

@@ -6,7 +6,7 @@ ending in `_FILE` that names a file, such as a mounted secret, to read the value
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,7 +22,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """The configuration of one process. Descriptions are the text of `docs/configuration.md`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, populate_by_name=True, extra="forbid", env_ignore_empty=True
+    )
 
     host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
@@ -41,9 +43,6 @@ class Settings(BaseSettings):
     default_max_tokens: Annotated[
         int, Field(ge=1, description="`max_tokens` of a request that names none; thinking counts against it.")
     ] = 8192
-    url_images: Annotated[
-        Literal["off"], Field(description="Pictures by URL; `off` refuses them, and nothing else is built yet.")
-    ] = "off"
     max_body_bytes: Annotated[
         int, Field(ge=1_000, description="Largest request body, in bytes, counted while it is read.")
     ] = 268_435_456
@@ -64,6 +63,9 @@ class Settings(BaseSettings):
     upstream_idle_timeout_s: Annotated[
         float, Field(gt=0, description="Longest silence inside a stream; the vendor pings more often.")
     ] = 120.0
+    stream_keep_alive_s: Annotated[
+        float, Field(gt=0, description="A comment is sent this often into a stream to the client.")
+    ] = 15.0
     upstream_max_retries: Annotated[int, Field(ge=0, le=10, description="Retries after the first attempt.")] = 2
     upstream_max_retry_wait_s: Annotated[
         float, Field(ge=0, description="A `retry-after` above this is handed to the caller instead of waited for.")

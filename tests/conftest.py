@@ -141,7 +141,7 @@ def photo() -> Callable[..., bytes]:
 
     def make(width: int, height: int, image_format: str = "JPEG", **options: object) -> bytes:
         noise = Image.effect_noise((width, height), 60).convert("L")
-        ramp = Image.linear_gradient("L").resize((width, height))
+        ramp = Image.linear_gradient("L").transform((width, height), Image.Transform.EXTENT, (0, 0, 256, 256))
         picture = Image.merge("RGB", (noise, ramp, Image.blend(noise, ramp, 0.5)))
         return saved(picture, image_format, **options)
 

@@ -49,7 +49,11 @@ def test_an_uploaded_picture_is_answered_with_its_report_and_cost(service: httpx
         "sha256": "",
     }
     assert (image["sent"]["width_px"], image["sent"]["height_px"], image["sent"]["via"]) == (2212, 1659, "base64")
-    assert image["operations"] == ["decoded image/jpeg", "downscaled 4032x3024 to 2212x1659", "encoded image/jpeg quality 90"]
+    assert image["operations"] == [
+        "decoded image/jpeg",
+        "downscaled 4032x3024 to 2212x1659",
+        "encoded image/jpeg quality 90",
+    ]
     assert (image["index"], image["label"], image["name"], image["source"]) == (1, None, "beach.jpg", "upload")
     assert (image["scale_x"], image["scale_y"]) == (1.822785, 1.822785)
     assert image["tokens"] == 4740
@@ -137,7 +141,7 @@ def test_a_follow_up_question_counts_and_prepares_the_pictures_of_earlier_turns(
 
 def test_pictures_nested_in_tool_results_are_prepared_and_numbered_first(service: httpx2.Client, photo: Maker) -> None:
     source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(photo(9000, 300)).decode()}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "Look at the page."},
         {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "screenshot", "input": {}}]},
         {
@@ -148,7 +152,7 @@ def test_pictures_nested_in_tool_results_are_prepared_and_numbered_first(service
         },
         {"role": "assistant", "content": "Seen."},
     ]
-    body = {
+    body: dict[str, Any] = {
         "messages": messages,
         "images": [{"data": base64.b64encode(photo(64, 48)).decode()}],
         "extra": {"tools": [{"name": "screenshot", "input_schema": {"type": "object"}}]},
@@ -218,9 +222,7 @@ def test_every_messages_field_reaches_the_vendor(recorded: httpx2.Client, wire: 
 
 
 def test_blocks_other_than_text_come_back_in_content(service: httpx2.Client, photo: Maker) -> None:
-    answer = service.post(
-        "/v1/analyze", files=upload(photo(64, 48)), data={"thinking": '{"type": "adaptive"}'}
-    ).json()
+    answer = service.post("/v1/analyze", files=upload(photo(64, 48)), data={"thinking": '{"type": "adaptive"}'}).json()
 
     assert [block["type"] for block in answer["content"]] == ["thinking"]
     assert answer["text"].startswith("[sandbox]")

@@ -47,7 +47,10 @@ def test_invalid_request_names_the_field_and_what_it_takes(service: httpx2.Clien
     ("fields", "message"),
     [
         ({"max_tokens": "0"}, "max_tokens: Input should be greater than or equal to 1"),
-        ({"max_image_tokens": "x"}, "max_image_tokens: Input should be a valid integer, unable to parse string as an integer"),
+        (
+            {"max_image_tokens": "x"},
+            "max_image_tokens: Input should be a valid integer, unable to parse string as an integer",
+        ),
         ({"max_cost_usd": "-1"}, "max_cost_usd: Input should be greater than or equal to 0"),
         ({"messages": "not json"}, "messages must be JSON: JSON is malformed: invalid character (byte 1)"),
         ({"messages": "{}"}, "messages must be an array: Expected `array`, got `object`"),
@@ -57,9 +60,7 @@ def test_invalid_request_names_the_field_and_what_it_takes(service: httpx2.Clien
         ({"prompt": ["a", "b"]}, "prompt: sent 2 times; send it once"),
     ],
 )
-def test_invalid_request_in_a_form(
-    service: httpx2.Client, photo: Maker, fields: dict[str, Any], message: str
-) -> None:
+def test_invalid_request_in_a_form(service: httpx2.Client, photo: Maker, fields: dict[str, Any], message: str) -> None:
     response = service.post("/v1/analyze", files=image(photo(8, 8)), data=fields)
 
     assert refusal(response) == (400, "invalid_request_error", "invalid_request", message)
@@ -72,7 +73,10 @@ def test_invalid_request_in_a_form(
         (b'{"images": [', "the body must be a JSON object: Input data was truncated"),
         (b"\xff\xfe", "the body must be a JSON object: JSON is malformed: invalid character (byte 0)"),
         (b'{"images": 1}', 'images must be [{"data": BASE64, "name": ...}]: Expected `array`, got `int`'),
-        (b'{"images": [{"dat": ""}]}', 'images must be [{"data": BASE64, "name": ...}]: Object contains unknown field `dat` - at `$[0]`'),
+        (
+            b'{"images": [{"dat": ""}]}',
+            'images must be [{"data": BASE64, "name": ...}]: Object contains unknown field `dat` - at `$[0]`',
+        ),
     ],
 )
 def test_invalid_request_in_json(service: httpx2.Client, body: bytes, message: str) -> None:
@@ -102,9 +106,7 @@ def test_an_unknown_content_type_is_told_what_to_send(service: httpx2.Client) ->
     ],
 )
 def test_a_form_that_is_malformed_or_cut_short_is_refused(service: httpx2.Client, body: bytes) -> None:
-    response = service.post(
-        "/v1/analyze", content=body, headers={"content-type": "multipart/form-data; boundary=b"}
-    )
+    response = service.post("/v1/analyze", content=body, headers={"content-type": "multipart/form-data; boundary=b"})
 
     assert refusal(response)[:3] == (400, "invalid_request_error", "invalid_request")
 
@@ -129,7 +131,12 @@ def test_unknown_field(service: httpx2.Client, photo: Maker, form: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "sent", [{"data": {"prompt": "hi"}, "files": [("prompt2", (None, ""))]}, {"json": {"prompt": "hi"}}, {"json": {"images": []}}]
+    "sent",
+    [
+        {"data": {"prompt": "hi"}, "files": [("prompt2", (None, ""))]},
+        {"json": {"prompt": "hi"}},
+        {"json": {"images": []}},
+    ],
 )
 def test_no_image(service: httpx2.Client, sent: dict[str, Any]) -> None:
     sent = {"data": {"prompt": "hi"}, "files": [("system", (None, "x"))]} if "data" in sent else sent

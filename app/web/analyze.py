@@ -43,21 +43,23 @@ async def analyze(request: Request, caller: CallerOf, services: ServicesOf, sett
     watch.lap("receive")
     question = received.vision_request()
     if received.question.stream:
-        return await _streamed(request, question, services, watch)
+        return await _streamed(request, question, services, watch, settings.stream_keep_alive_s)
     result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
     headers = {SANDBOX_HEADER: "true"} if result.sandbox else {}
     body = answer_body(result, request.state.request_id)
     return Response(body.model_dump_json(), media_type=JSONResponse.media_type, headers=headers)
 
 
-async def _streamed(request: Request, question: VisionRequest, services: ServicesOf, watch: Stopwatch) -> EventResponse:
+async def _streamed(
+    request: Request, question: VisionRequest, services: ServicesOf, watch: Stopwatch, keep_alive_s: float
+) -> EventResponse:
     """The stream, begun: what fails before its first event is an error answer with its own status."""
     opened = AsyncExitStack()
     answering = await until_disconnect(
         request.receive, lambda: opened.enter_async_context(stream(question, services, watch))
     )
     headers = {SANDBOX_HEADER: "true"} if answering.sandbox else {}
-    return EventResponse(_events(answering, request.state.request_id), opened.aclose, headers)
+    return EventResponse(_events(answering, request.state.request_id), opened.aclose, headers, keep_alive_s)
 
 
 async def _events(answering: AnswerStream, request_id: str) -> AsyncIterator[bytes]:

@@ -9,8 +9,6 @@ from starlette.types import Receive, Scope, Send
 
 from app.web.disconnect import wait_for_disconnect
 
-KEEP_ALIVE_S = 15.0
-
 _COMMENT = b": keep-alive\n\n"
 
 
@@ -26,11 +24,16 @@ class EventResponse(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(
-        self, events: AsyncIterator[bytes], close: Callable[[], Awaitable[None]], headers: dict[str, str]
+        self,
+        events: AsyncIterator[bytes],
+        close: Callable[[], Awaitable[None]],
+        headers: dict[str, str],
+        keep_alive_s: float,
     ) -> None:
-        """`events` must turn its own failures into an event."""
+        """`events` must turn its own failures into an event; a comment is sent every `keep_alive_s`."""
         super().__init__(events, headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers})
         self._close = close
+        self._keep_alive_s = keep_alive_s
         self._sending = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +58,7 @@ class EventResponse(StreamingResponse):
 
     async def _keep_alive(self, send: Send) -> None:
         while True:
-            await anyio.sleep(KEEP_ALIVE_S)
+            await anyio.sleep(self._keep_alive_s)
             await self._send_piece(send, _COMMENT)
 
     async def _stop_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:

@@ -1,0 +1,143 @@
+"""The vendor's limits as a whole request meets them: what can be made to fit is made to fit."""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+Maker = Callable[..., bytes]
+
+
+def visit_of(sandbox: httpx2.Client, answer: dict[str, Any]) -> dict[str, Any]:
+    journal = sandbox.get("/sandbox/journal").json()
+    return next(visit for visit in journal if visit["request_id"] == answer["upstream_request_id"])
+
+
+def test_25_large_pictures_are_one_accepted_request_with_every_side_under_2000(
+    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker
+) -> None:
+    picture = photo(4000, 3000)
+    files = [("image", (f"{number}.jpg", picture)) for number in range(25)]
+
+    response = service.post("/v1/analyze", files=files, timeout=120)
+
+    answer = response.json()
+    visit = visit_of(sandbox, answer)
+    assert response.status_code == 200
+    assert len(visit["images"]) == 25
+    assert all(max(image["width"], image["height"]) < 2000 for image in visit["images"])
+    assert all(image["sent"]["width_px"] == 1999 for image in answer["images"])
+    assert visit["body_bytes"] <= 32_000_000
+
+
+@pytest.mark.parametrize(("count", "width"), [(20, 2300), (21, 1999)])
+def test_the_21st_picture_brings_the_stricter_side_limit(
+    service: httpx2.Client, photo: Maker, count: int, width: int
+) -> None:
+    wide = {"data": base64.b64encode(photo(2300, 300)).decode()}
+    small = {"data": base64.b64encode(photo(64, 48)).decode()}
+
+    images = service.post("/v1/estimate", json={"images": [wide] + [small] * (count - 1)}).json()["images"]
+
+    assert images[0]["sent"]["width_px"] == width
+
+
+def test_pictures_of_earlier_turns_count_to_the_20(service: httpx2.Client, photo: Maker) -> None:
+    def block(picture: bytes) -> dict[str, Any]:
+        data = base64.b64encode(picture).decode()
+        return {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": data}}
+
+    small, wide = photo(64, 48), photo(2162, 322)
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [block(small)] * 19 + [block(wide)]}
+    messages = [{"role": "user", "content": [result]}]
+    twenty = service.post("/v1/estimate", json={"messages": messages}).json()
+    body = {"messages": messages, "images": [{"data": base64.b64encode(small).decode()}]}
+    twenty_one = service.post("/v1/estimate", json=body).json()
+
+    assert twenty["images"][19]["sent"]["width_px"] == 2162
+    assert twenty_one["images"][19]["sent"]["width_px"] == 1999
+
+
+@pytest.mark.parametrize(("model", "count"), [("claude-haiku-4-5", 100), ("claude-sonnet-5-5", 600)])
+def test_as_many_pictures_as_the_model_takes_are_answered(
+    service: httpx2.Client, photo: Maker, model: str, count: int
+) -> None:
+    picture = {"data": base64.b64encode(photo(16, 16)).decode()}
+
+    response = service.post("/v1/analyze", json={"images": [picture] * count, "model": model}, timeout=120)
+
+    assert response.status_code == 200
+    assert response.json()["images"][-1]["label"] == f"Image {count}"
+
+
+def test_pictures_that_together_exceed_32_mb_are_pressed_into_their_shares(
+    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker
+) -> None:
+    """60 noisy pictures at quality 90 would be about 50 MB of base64."""
+    large = {"data": base64.b64encode(photo(1900, 1400, quality=60)).decode()}
+    small = {"data": base64.b64encode(photo(64, 48)).decode()}
+
+    response = service.post("/v1/analyze", json={"images": [large] * 59 + [small]}, timeout=300)
+
+    answer = response.json()
+    assert response.status_code == 200
+    assert visit_of(sandbox, answer)["body_bytes"] <= 32_000_000
+    assert {warning["code"] for warning in answer["images"][0]["warnings"]} == {"lossy"}
+    assert answer["images"][59]["operations"] == []  # what is small is left alone
+
+
+def test_a_picture_over_10_mb_of_base64_is_encoded_to_fit(
+    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker
+) -> None:
+    data = photo(2000, 1500, "PNG", compress_level=0)
+    assert len(data) > 7_864_320
+
+    answer = service.post("/v1/analyze", files={"image": ("big.png", data)}).json()
+
+    [image] = visit_of(sandbox, answer)["images"]
+    assert image["base64_chars"] <= 10_485_760
+
+
+def test_a_side_over_8000_px_is_brought_down_even_with_detail_original(service: httpx2.Client, screen: Maker) -> None:
+    response = service.post(
+        "/v1/analyze", files={"image": ("page.png", screen(9000, 200))}, data={"detail": "original"}
+    )
+
+    assert response.status_code == 200
+    assert response.json()["images"][0]["sent"]["width_px"] == 8000
+
+
+@pytest.mark.parametrize("label", ["image/png", "image/jpg", "text/plain", None])
+def test_the_bytes_decide_and_never_the_label_or_the_name(
+    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker, label: str | None
+) -> None:
+    part = ("picture.gif", photo(64, 48)) if label is None else ("picture.gif", photo(64, 48), label)
+
+    answer = service.post("/v1/analyze", files={"image": part}).json()
+
+    assert visit_of(sandbox, answer)["images"][0]["media_type"] == "image/jpeg"
+
+
+def test_what_the_sandbox_refuses_directly_it_accepts_through_the_service(
+    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker, screen: Maker
+) -> None:
+    """A wrong label, a data: prefix left in, a page of 9000 px, an unknown format: each a refusal without us."""
+    faults = {
+        "label": ("image/png", base64.b64encode(photo(64, 48)).decode()),
+        "prefix": ("image/jpeg", "data:image/jpeg;base64," + base64.b64encode(photo(64, 48)).decode()),
+        "page": ("image/png", base64.b64encode(screen(9000, 300)).decode()),
+        "format": ("image/tiff", base64.b64encode(screen(300, 200, "TIFF")).decode()),
+    }
+    outcomes: dict[str, tuple[int, int]] = {}
+    for name, (media_type, data) in faults.items():
+        block = {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+        message = {"role": "user", "content": [block]}
+        direct = sandbox.post(
+            "/v1/messages", json={"model": "claude-sonnet-5-5", "max_tokens": 99, "messages": [message]}
+        )
+        through = service.post("/v1/analyze", json={"messages": [message], "max_tokens": 99})
+        outcomes[name] = (direct.status_code, through.status_code)
+
+    assert outcomes == dict.fromkeys(faults, (400, 200))

@@ -1,0 +1,123 @@
+"""The installed command as a process of its own: what it prints, how it is locked, that it stops when told."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+Maker = Callable[..., bytes]
+
+
+@contextmanager
+def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str], subprocess.Popen[str]]]:
+    """Address, log lines so far, and process of `python -m app ARGUMENTS`, once it listens."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")} | variables
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "app", *arguments], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            found = re.search(r"running on (http://\S+)", line)
+            if found:
+                yield found[1], lines, process
+                break
+        else:
+            pytest.fail("it did not start:\n" + "".join(lines))
+    finally:
+        process.terminate()
+        process.stderr.close()
+        process.wait(20)
+
+
+def test_without_a_key_it_serves_the_sandbox_on_loopback_and_says_so(photo: Maker) -> None:
+    with running("serve", "--port", "0") as (url, lines, _):
+        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))})
+
+    assert answer.status_code == 200
+    assert answer.json()["sandbox"] is True
+    assert url.startswith("http://127.0.0.1:")
+    assert any("SANDBOX: no ANTHROPIC_API_KEY is set" in line for line in lines)
+    assert any("no key is configured" in line for line in lines)
+
+
+def test_away_from_loopback_it_makes_a_key_prints_it_once_and_asks_for_it(photo: Maker) -> None:
+    with running("serve", "--host", "0.0.0.0", "--port", "0") as (url, lines, _):  # noqa: S104 - the point of the test
+        address = url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        [key] = re.findall(r"the key of this run is (vp_\S+)", "".join(lines))
+        files = {"image": ("a.jpg", photo(64, 48))}
+        without = httpx2.post(f"{address}/v1/normalize", files=files)
+        with_key = httpx2.post(f"{address}/v1/normalize", files=files, headers={"x-api-key": key})
+
+    assert (without.status_code, with_key.status_code) == (401, 200)
+    assert "".join(lines).count(key) == 1
+
+
+def test_several_workers_share_one_sandbox(photo: Maker) -> None:
+    with running("serve", "--port", "0", "--workers", "2") as (url, _, _):
+        files = {"image": ("a.jpg", photo(64, 48))}
+        until_workers_listen = httpx2.HTTPTransport(retries=8)  # the parent says so before they do
+        with httpx2.Client(base_url=url, transport=until_workers_listen, timeout=60) as client:
+            answers = [client.post("/v1/analyze", files=files) for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200] * 4
+
+
+def test_the_sandbox_runs_alone() -> None:
+    with running("sandbox", "--port", "0") as (url, _, _):
+        models = httpx2.get(f"{url}/v1/models", headers={"x-api-key": "any"})
+
+    assert models.json()["data"]
+    assert models.headers["x-vision-proxy-sandbox"] == "true"
+
+
+def test_a_service_pointed_at_a_sandbox_elsewhere_still_marks_its_answers(photo: Maker, sandbox_url: str) -> None:
+    with running("serve", "--port", "0", ANTHROPIC_BASE_URL=sandbox_url, ANTHROPIC_API_KEY="k") as (url, lines, _):
+        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))})
+
+    assert not any("SANDBOX" in line for line in lines)
+    assert (answer.json()["sandbox"], answer.headers["x-vision-proxy-sandbox"]) == (True, "true")
+
+
+def test_sigterm_ends_it_with_status_0_and_without_a_trace() -> None:
+    with running("serve", "--port", "0") as (url, _, process):
+        assert httpx2.get(f"{url}/readyz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        rest = process.stderr.read()
+        process.wait(20)
+
+    assert "Traceback" not in rest
+    assert process.returncode in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"},
+            (
+                "vision-proxy: ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not; "
+                "set both, or neither for the sandbox\n"
+            ),
+        ),
+        (
+            {"VISION_PROXY_PORT": "70000"},
+            "vision-proxy: VISION_PROXY_PORT: Input should be less than or equal to 65535; see docs/configuration.md\n",
+        ),
+    ],
+)
+def test_what_cannot_start_says_why_and_exits_with_2(variables: dict[str, str], message: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "app", "serve"], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stderr) == (2, message)
