@@ -91,12 +91,17 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """A picture as it was received. `media_type` is what the sender called it, which is not believed."""
+    """A picture as it was received. `media_type` is what the sender called it, which is not believed.
+
+    `source_json` is the source object that held it, where its base64 is as the vendor takes it: an untouched picture
+    travels as that very object, so that prompt caches hold.
+    """
 
     data: bytes
     source: ImageSource
     name: str | None = None
     media_type: str | None = None
+    source_json: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

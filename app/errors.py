@@ -8,6 +8,7 @@ How a code becomes an HTTP status is the business of `app.web.errors`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeAlias
 
@@ -29,6 +30,9 @@ class ErrorCode(StrEnum):
     TOO_MANY_IMAGES = "too_many_images"
     REQUEST_TOO_LARGE_AFTER_NORMALIZING = "request_too_large_after_normalizing"
     URL_IMAGES_OFF = "url_images_off"
+    URL_BLOCKED = "url_blocked"
+    URL_UNREACHABLE = "url_unreachable"
+    URL_TOO_LARGE = "url_too_large"
     INVALID_KEY = "invalid_key"
     MAX_COST_EXCEEDED = "max_cost_exceeded"
     FILE_NOT_FOUND = "file_not_found"
@@ -67,6 +71,15 @@ class ImageError(AppError):
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An HTTP answer of the Claude API, as it came; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 class UpstreamError(AppError):
     """What the Claude API answered, or how it failed to answer."""
 
@@ -78,12 +91,17 @@ class UpstreamError(AppError):
         status: int,
         error_type: str,
         request_id: str | None = None,
-        retry_after: str | None = None,
+        raw: RawAnswer | None = None,
         **details: Detail,
     ) -> None:
-        """`status` and `error_type` are the vendor's; `retry_after` is its header, unchanged."""
+        """`status` and `error_type` are the vendor's; `raw` is its whole answer, unchanged."""
         super().__init__(code, message, **details)
         self.status = status
         self.error_type = error_type
         self.request_id = request_id
-        self.retry_after = retry_after
+        self.raw = raw
+
+    @property
+    def retry_after(self) -> str | None:
+        """The vendor's header of that name."""
+        return None if self.raw is None else self.raw.headers.get("retry-after")

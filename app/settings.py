@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     default_max_tokens: Annotated[
         int, Field(ge=1, description="`max_tokens` of a request that names none; thinking counts against it.")
     ] = 8192
+    steady: Annotated[
+        bool,
+        Field(
+            description="On `/v1/messages` size every picture as if there were more than 20, so that a growing "
+            "conversation never resizes, and pays again for, an earlier one. A request with `cache_control` always is."
+        ),
+    ] = False
     max_body_bytes: Annotated[
         int, Field(ge=1_000, description="Largest request body, in bytes, counted while it is read.")
     ] = 268_435_456

@@ -87,9 +87,10 @@ class Wire:
 
         async def recording() -> Message:
             message = await receive()
-            chunks.append(message.get("body", b""))
-            if not message.get("more_body"):
-                self.bodies.append(b"".join(chunks))
+            if message["type"] == "http.request":
+                chunks.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    self.bodies.append(b"".join(chunks))
             return message
 
         await self._sandbox(scope, recording, send)

@@ -8,6 +8,7 @@ _SRGB: ImageCms.ImageCmsProfile = ImageCms.createProfile("sRGB")  # pyright: ign
 _LAB: ImageCms.ImageCmsProfile = ImageCms.createProfile("LAB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as above
 _MODE_OF_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _LIGHT_INK = 230
+_MOSTLY_OPAQUE = 192
 _LIGHT_GROUND, _DARK_GROUND = 255, 32
 
 
@@ -27,13 +28,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, boo
 def flatten(image: Image.Image) -> tuple[Image.Image, str | None]:
     """The picture without alpha, and the ground it was put on: `white`, `dark`, or None where it has no alpha.
 
-    The ground is dark where the visible ink is nearly white, which on white would be gone.
+    The ground is dark where what is visible is nearly white, which on white would be gone, and much is transparent: a
+    white logo, not a bright window with round corners.
     """
     if image.mode != "RGBA":
         return image, None
     alpha = image.getchannel("A")
     ink = ImageStat.Stat(image.convert("L"), mask=alpha)
-    light = ink.count[0] > 0 and ink.mean[0] > _LIGHT_INK
+    light = ink.count[0] > 0 and ink.mean[0] > _LIGHT_INK and ImageStat.Stat(alpha).mean[0] < _MOSTLY_OPAQUE
     ground = _DARK_GROUND if light else _LIGHT_GROUND
     flat = Image.new("RGB", image.size, (ground, ground, ground))
     flat.paste(image, mask=alpha)

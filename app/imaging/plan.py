@@ -36,8 +36,10 @@ class ImagePlan:
     """Whether the file travels as it is, less its metadata."""
 
 
-def bounds_for(model: Model, detail: DetailLevel, max_image_tokens: int | None, image_count: int) -> Bounds:
-    """How large each of `image_count` pictures of one request may be sent to that model.
+def bounds_for(
+    model: Model, detail: DetailLevel, max_image_tokens: int | None, image_count: int, *, steady: bool = False
+) -> Bounds:
+    """How large each of `image_count` pictures of one request may be sent to that model; `steady` as if they were many.
 
     `auto` and `high` give the largest size that the model sees natively: sending more costs the same and is scaled
     down by the vendor. `original` leaves that to the vendor and keeps the hard limits only.
@@ -53,7 +55,7 @@ def bounds_for(model: Model, detail: DetailLevel, max_image_tokens: int | None, 
     return Bounds(
         max_edge_px=edge,
         max_tokens=tokens if max_image_tokens is None else min(tokens, max_image_tokens),
-        max_side_px=MANY_IMAGES_MAX_SIDE_PX if image_count > MANY_IMAGES else MAX_SIDE_PX,
+        max_side_px=MANY_IMAGES_MAX_SIDE_PX if steady or image_count > MANY_IMAGES else MAX_SIDE_PX,
     )
 
 

@@ -104,18 +104,26 @@ def undecodable(found: Format, error: Exception) -> ImageError:
 def _facts(image: Image.Image, found: Format, data: bytes) -> ImageFacts:
     try:
         frames = int(getattr(image, "n_frames", 1))
-        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
     except Exception as error:
         raise undecodable(found, error) from error
     return ImageFacts(
         format=found,
         stored=Size(*image.size),
-        orientation=orientation if orientation in range(1, 9) else _UPRIGHT,
+        orientation=_orientation(image),
         mode=image.mode,
         frames=frames,
         sha256=sha256(data).hexdigest(),
         native=found in _NATIVE and (frames == 1 or found is JPEG) and _is_plain(image, found, data),
     )
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none or it makes no sense; broken EXIF is no reason to refuse pixels."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+    except Exception:  # noqa: BLE001 - as at every codec boundary
+        return _UPRIGHT
+    return orientation if orientation in range(1, 9) else _UPRIGHT
 
 
 def _is_plain(image: Image.Image, found: Format, data: bytes) -> bool:

@@ -3,8 +3,9 @@
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import JsonObject, decode_any, decode_base64, decode_json, elsewhere
 from app.pipeline.ports import Services
+from app.pipeline.relaying import RelayedStream, event_data, relay, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
-from app.pipeline.request import Question, VisionRequest, billing_hints, compose
+from app.pipeline.request import Question, VisionRequest, billing_hints, compose, from_messages
 from app.pipeline.stopwatch import Stopwatch
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "JsonObject",
     "ModelEstimate",
     "Question",
+    "RelayedStream",
     "SentImage",
     "Services",
     "Stopwatch",
@@ -28,6 +30,10 @@ __all__ = [
     "decode_json",
     "elsewhere",
     "estimate",
+    "event_data",
+    "from_messages",
     "normalize",
+    "relay",
+    "relay_stream",
     "stream",
 ]

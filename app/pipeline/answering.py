@@ -1,16 +1,16 @@
 """The main path: plan -> bound -> normalize -> call -> price. One request's whole story, told once."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date
 
-from app.domain import Cost, Json, Model, Notice, Usage
+from app.domain import Cost, Json, Usage
 from app.imaging.plan import bounds_for, plan_image
 from app.imaging.tokens import billed_tokens
-from app.pipeline.costing import estimate_for, estimate_tokens, refuse_above_cap
+from app.pipeline.costing import estimate_for, estimate_tokens
 from app.pipeline.ports import Services
 from app.pipeline.preparing import PlannedImage, plan_images, prepare_images, request_bytes, request_notices
+from app.pipeline.ready import Ready, call_mended, make_ready
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -27,10 +27,13 @@ async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -
         AppError: a picture or a limit in the way; nothing was spent.
         UpstreamError: what the Claude API said instead.
     """
-    ready = await _make_ready(request, services, watch)
-    reply = await services.upstream.create(ready.body, request.headers)
+    ready = await make_ready(request, services)
+    watch.lap("normalize")
+    ready, reply = await call_mended(
+        ready, services, lambda ready: services.upstream.create(ready.body, request.headers)
+    )
     watch.lap("upstream")
-    return _answer_of(ready, reply.body, reply.request_id, services, watch, sandbox=reply.sandbox)
+    return _answer_of(ready, reply.json_object(), reply.request_id, services, watch, sandbox=reply.sandbox)
 
 
 @asynccontextmanager
@@ -40,8 +43,14 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
     Raises:
         AppError, UpstreamError: as `answer`, before anything has been streamed.
     """
-    ready = await _make_ready(request, services, watch)
-    async with services.upstream.stream(ready.body, request.headers) as events:
+    ready = await make_ready(request, services)
+    watch.lap("normalize")
+    async with AsyncExitStack() as opened:
+        ready, events = await call_mended(
+            ready,
+            services,
+            lambda ready: opened.enter_async_context(services.upstream.stream(ready.body, request.headers)),
+        )
         yield AnswerStream(ready, events, services, watch)
 
 
@@ -80,27 +89,6 @@ async def estimate(
         timing_ms=watch.timing_ms(),
         notices=request_notices(model),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A request that only has to be sent."""
-
-    request: VisionRequest
-    model: Model
-    images: tuple[ImageReport, ...]
-    body: bytes
-    notices: tuple[Notice, ...]
-
-
-async def _make_ready(request: VisionRequest, services: Services, watch: Stopwatch) -> Ready:
-    """Everything that happens before money can be spent."""
-    model, planned = await plan_images(request, services)
-    refuse_above_cap(model, request, sum(image.tokens for image in planned), services)
-    images = await prepare_images(request, model, planned, services)
-    body = request_bytes(request, images)
-    watch.lap("normalize")
-    return Ready(request, model, tuple(image.report for image in images), body, request_notices(model))
 
 
 class AnswerStream:
@@ -149,9 +137,8 @@ class AnswerStream:
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
-        usage = self._builder.usage
-        image_tokens = sum(image.tokens for image in self.images)
-        return usage, self._services.price(self._ready.model.id, usage, image_tokens, self._services.clock.now())
+        usage, ready = self._builder.usage, self._ready
+        return usage, self._services.price(ready.model.id, usage, ready.image_tokens, self._services.clock.now())
 
     def answer(self) -> Answer:
         """The whole answer, once `texts` has ended."""
@@ -168,7 +155,7 @@ class AnswerStream:
 
 async def _counted(request: VisionRequest, images: list[SentImage], services: Services) -> int:
     reply = await services.upstream.count_tokens(request_bytes(request, images), request.headers)
-    count = reply.body.get("input_tokens")
+    count = reply.json_object().get("input_tokens")
     if not isinstance(count, int):
         raise unreadable(reply.request_id)
     return count
@@ -205,7 +192,6 @@ def _answer_of(
     if not isinstance(usage, dict) or not isinstance(blocks, list):
         raise unreadable(upstream_request_id)
     billed_model = model if isinstance(model, str) else ready.model.id
-    image_tokens = sum(image.tokens for image in ready.images)
     return Answer(
         id=services.new_id("va_"),
         model=billed_model,
@@ -216,7 +202,7 @@ def _answer_of(
         sandbox=sandbox or services.sandbox,
         images=ready.images,
         usage=usage,
-        cost=services.price(billed_model, usage, image_tokens, services.clock.now()),
+        cost=services.price(billed_model, usage, ready.image_tokens, services.clock.now()),
         prices_as_of=PRICES_AS_OF,
         timing_ms=watch.timing_ms(),
         notices=ready.notices,

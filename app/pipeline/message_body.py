@@ -78,10 +78,15 @@ class _Source(msgspec.Struct):
 
 @dataclass(slots=True)
 class Lifted:
-    """Segments of JSON text and the pictures lifted out of them so far, in the order in which Claude reads them."""
+    """Segments of JSON text and the pictures lifted out of them so far, in the order in which Claude reads them.
 
+    With `keep_remote` pictures by URL or file id stay in the text, for the vendor to fetch, and are only counted.
+    """
+
+    keep_remote: bool = False
     segments: list[Segment] = field(default_factory=list[Segment])
     images: list[RawImage] = field(default_factory=list[RawImage])
+    remote_images: int = 0
 
     def text(self, *parts: bytes) -> None:
         """Append JSON text."""
@@ -113,20 +118,27 @@ def decode_base64(text: str) -> bytes:
             raise ImageError(
                 ErrorCode.INVALID_BASE64, "the data: URI is not base64", hint="send data:image/png;base64,AAAA..."
             )
-    try:
-        return pybase64.b64decode(payload, validate=True)
-    except ValueError:
-        pass
+    strict = _decode_strictly(payload)
+    if strict is not None:
+        return strict
     compact = "".join(payload.split()).rstrip("=")
-    try:
-        return pybase64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-    except ValueError as error:
+    lenient = _decode_strictly(compact + "=" * (-len(compact) % 4))
+    if lenient is None:
         raise ImageError(
             ErrorCode.INVALID_BASE64,
             f"{len(payload)} characters that are not base64",
             actual=len(payload),
             hint="use the standard alphabet (A-Z a-z 0-9 + /), without a URL or a file path",
-        ) from error
+        )
+    return lenient
+
+
+def _decode_strictly(text: str) -> bytes | None:
+    """The bytes of base64 as the vendor takes it; None where it is anything else."""
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        return None
 
 
 def lift_messages(raw: msgspec.Raw, into: Lifted) -> None:
@@ -152,7 +164,7 @@ def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
     for number, (key, item) in enumerate(value.items()):
         into.text(b"," if number else b"", msgspec.json.encode(key), b":")
         if is_image and key == "source":
-            into.picture(_image_of(item, len(into.images) + 1))
+            _lift_source(item, into)
         elif key == "content" and _opens_with(item, b"["):
             _lift_array(item, into, depth)
         else:
@@ -171,13 +183,25 @@ def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
     into.text(b"]")
 
 
-def _image_of(raw: msgspec.Raw, index: int) -> RawImage:
-    """The picture that a source object holds; `index` counts from 1, for the error."""
+def _lift_source(raw: msgspec.Raw, into: Lifted) -> None:
+    """Append the slot of the picture that a source object holds, or the object itself where it is kept."""
+    index = len(into.images) + into.remote_images + 1
     source = decode_json(raw, _Source, f"image {index}: its source must be an object")
+    if source.type == "base64" and source.data is not None:
+        into.picture(_image_of(raw, source.data, source.media_type, index))
+    elif into.keep_remote:
+        into.remote_images += 1
+        into.text(bytes(raw))
+    else:
+        raise elsewhere(source.type).about(index, None)
+
+
+def _image_of(raw: msgspec.Raw, data: str, media_type: str | None, index: int) -> RawImage:
+    strict = _decode_strictly(data)
+    if strict is not None:
+        return RawImage(strict, "message", media_type=media_type, source_json=bytes(raw))
     try:
-        if source.type == "base64" and source.data is not None:
-            return RawImage(decode_base64(source.data), "message", media_type=source.media_type)
-        raise elsewhere(source.type)
+        return RawImage(decode_base64(data), "message", media_type=media_type)
     except ImageError as error:
         raise error.about(index, None) from error
 

@@ -37,9 +37,11 @@ class Imaging(Protocol):
 class Upstream(Protocol):
     """Speaks to the Claude API."""
 
-    async def create(self, body: bytes, headers: Mapping[str, str]) -> Reply: ...  # noqa: D102
-    async def count_tokens(self, body: bytes, headers: Mapping[str, str]) -> Reply: ...  # noqa: D102
-    def stream(self, body: bytes, headers: Mapping[str, str]) -> AbstractAsyncContextManager[EventStream]: ...  # noqa: D102
+    async def create(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
+    async def count_tokens(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
+    def stream(  # noqa: D102
+        self, body: bytes, headers: Mapping[str, str], query: str = ""
+    ) -> AbstractAsyncContextManager[EventStream]: ...
 
 
 class Price(Protocol):

@@ -1,7 +1,7 @@
 """Plan and normalize: every picture of a request counted and sized together, then made to fit together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -28,8 +28,9 @@ _SOURCE_OVERHEAD_BYTES = len(base64_source("image/jpeg", b""))
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """A picture with what it is and what it should become; nothing has been decoded yet."""
+    """A picture with what it is and what it should become; nothing has been decoded yet. `index` counts from 0."""
 
+    index: int
     raw: RawImage
     facts: ImageFacts
     plan: ImagePlan
@@ -44,7 +45,7 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
         ImageError: the first picture that cannot be used; the others that cannot are in its details.
     """
     model = services.catalog.find(request.model)
-    count = len(request.images)
+    count = len(request.images) + request.remote_images
     if count > model.max_images:
         raise AppError(
             ErrorCode.TOO_MANY_IMAGES,
@@ -55,11 +56,11 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
         )
     probed = await services.imaging.probe([image.data for image in request.images])
     facts = _all_usable(probed, request.images)
-    bounds = bounds_for(model, request.detail, request.max_image_tokens, count)
+    bounds = bounds_for(model, request.detail, request.max_image_tokens, count, steady=request.steady)
     planned: list[PlannedImage] = []
-    for raw, known in zip(request.images, facts, strict=True):
+    for index, (raw, known) in enumerate(zip(request.images, facts, strict=True)):
         plan = plan_image(known, len(raw.data), bounds)
-        planned.append(PlannedImage(raw, known, plan, billed_tokens(plan.target, model.tier)))
+        planned.append(PlannedImage(index, raw, known, plan, billed_tokens(plan.target, model.tier)))
     return model, planned
 
 
@@ -72,21 +73,24 @@ async def prepare_images(
         ImageError: `image_undecodable`, or `request_too_large_after_normalizing` for the one that cannot be pressed
             into its share.
     """
-    prepared = await _prepare_all([image.plan for image in planned], planned, services)
-    over = _reduced_plans(request, planned, prepared)
-    if over:
-        again = await _prepare_all(list(over.values()), [planned[index] for index in over], services, list(over))
-        for index, image in zip(over, again, strict=True):
-            prepared[index] = image
-    return [
-        _sent(index, request.labels[index], image, result, model)
-        for index, (image, result) in enumerate(zip(planned, prepared, strict=True))
-    ]
+    prepared = await _prepare_all(planned, services)
+    over = _reduced(request, planned, prepared)
+    again = await _prepare_all(over, services)
+    for image, result in zip(over, again, strict=True):
+        prepared[image.index] = result
+    return [_sent(request, image, result, model) for image, result in zip(planned, prepared, strict=True)]
 
 
 def request_bytes(request: VisionRequest, images: Sequence[SentImage]) -> bytes:
     """The JSON that goes to Claude."""
-    return request.body.fill([base64_source(image.media_type, image.data) for image in images])
+    return request.body.fill([_source(raw, image) for raw, image in zip(request.images, images, strict=True)])
+
+
+def _source(raw: RawImage, image: SentImage) -> bytes:
+    """The JSON of a picture's source; the very object that came where nothing of it had to change."""
+    if raw.source_json is not None and image.data is raw.data and image.media_type == raw.media_type:
+        return raw.source_json
+    return base64_source(image.media_type, image.data)
 
 
 def request_notices(model: Model) -> tuple[Notice, ...]:
@@ -102,36 +106,29 @@ def request_notices(model: Model) -> tuple[Notice, ...]:
     )
 
 
-async def _prepare_all(
-    plans: Sequence[ImagePlan],
-    planned: Sequence[PlannedImage],
-    services: Services,
-    indices: Sequence[int] | None = None,
-) -> list[PreparedImage]:
-    """Each picture by its plan, in parallel as far as the pool has room. `indices` are their places in the request."""
+async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> list[PreparedImage]:
+    """Each picture by its plan, in the same order; in parallel as far as the pool has room."""
     results: dict[int, PreparedImage] = {}
 
-    async def one(position: int) -> None:
-        image = planned[position]
+    async def one(image: PlannedImage) -> None:
         try:
-            results[position] = await services.imaging.prepare(image.raw.data, image.facts, plans[position])
+            results[image.index] = await services.imaging.prepare(image.raw.data, image.facts, image.plan)
         except ImageError as error:
-            index = position if indices is None else indices[position]
-            raise error.about(index + 1, image.raw.name) from error
+            raise error.about(image.index + 1, image.raw.name) from error
 
     try:
         async with anyio.create_task_group() as tasks:
-            for position in range(len(planned)):
-                tasks.start_soon(one, position)
+            for image in planned:
+                tasks.start_soon(one, image)
     except* ImageError as group:
         raise _first(group) from group
-    return [results[position] for position in range(len(planned))]
+    return [results[image.index] for image in planned]
 
 
-def _reduced_plans(
+def _reduced(
     request: VisionRequest, planned: Sequence[PlannedImage], prepared: Sequence[PreparedImage]
-) -> dict[int, ImagePlan]:
-    """New plans for the pictures that take more than their share where all together exceed the request's limit.
+) -> list[PlannedImage]:
+    """The pictures that take more than their share where all together exceed the request's limit, planned anew.
 
     Raises:
         AppError: `request_too_large_after_normalizing` where the text alone leaves no room.
@@ -139,7 +136,7 @@ def _reduced_plans(
     sizes = [_base64_chars(len(image.data)) for image in prepared]
     budget = MAX_REQUEST_BYTES - request.body.text_bytes - len(sizes) * _SOURCE_OVERHEAD_BYTES
     if sum(sizes) <= budget:
-        return {}
+        return []
     if budget < len(sizes):
         raise AppError(
             ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING,
@@ -148,18 +145,18 @@ def _reduced_plans(
             limit=MAX_REQUEST_BYTES,
         )
     shares = fair_shares(sizes, budget)
-    return {
-        index: make_plan(image.facts, len(image.raw.data), image.plan.target, share // 4 * 3)
-        for index, (image, size, share) in enumerate(zip(planned, sizes, shares, strict=True))
+    return [
+        replace(image, plan=make_plan(image.facts, len(image.raw.data), image.plan.target, share // 4 * 3))
+        for image, size, share in zip(planned, sizes, shares, strict=True)
         if size > share
-    }
+    ]
 
 
-def _sent(index: int, label: str | None, image: PlannedImage, result: PreparedImage, model: Model) -> SentImage:
+def _sent(request: VisionRequest, image: PlannedImage, result: PreparedImage, model: Model) -> SentImage:
     raw, facts = image.raw, image.facts
     report = ImageReport(
-        index=index + 1,
-        label=label,
+        index=image.index + 1,
+        label=request.labels[image.index],
         name=raw.name,
         source=raw.source,
         original=FileFacts(facts.format.media_type, facts.size, len(raw.data), facts.sha256),

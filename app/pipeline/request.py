@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,7 @@ class VisionRequest:
     images: tuple[RawImage, ...]
     labels: tuple[str | None, ...]
     max_tokens: int
+    stream: bool = False
     detail: DetailLevel = "auto"
     max_image_tokens: int | None = None
     max_cost_usd: Decimal | None = None
@@ -38,6 +40,12 @@ class VisionRequest:
     """What the request says of its price, as `usage` will repeat it: speed, place of inference, cache writes."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Sent on with the call."""
+    query: str = ""
+    """Sent on with the call, as it came."""
+    remote_images: int = 0
+    """Pictures that the vendor fetches: counted, and never seen here."""
+    steady: bool = False
+    """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,60 @@ def compose(question: Question, *, counting: bool = False) -> tuple[MessageBody,
     turns.text(_text_block(question.prompt or _default_prompt(len(question.images))), b"]}")
     opening = b"{" + b"".join(_fields(question, counting=counting)) + b'"messages":['
     return MessageBody((opening, *turns.segments, b"]}")), turns.images, labels
+
+
+def from_messages(body: bytes, headers: Mapping[str, str], query: str, *, steady: bool) -> VisionRequest:
+    """A body of `/v1/messages` with its pictures lifted out; one without pictures stays the very bytes that came.
+
+    Any `cache_control` makes it steady, for then a picture that changes is paid for again.
+
+    Raises:
+        AppError: `invalid_request` where this is no JSON object with an array of messages.
+        ImageError: a picture that is not base64.
+    """
+    fields = decode_json(body, JsonObject, "the body must be a JSON object")
+    facts = decode_json(body, _MessagesFacts, "the body must be a Messages request")
+    lifted = Lifted(keep_remote=True)
+    if b'"image"' in body or b"\\u00" in body:  # the second is a letter of it written as an escape
+        _lift_body(fields, lifted)
+    segments = tuple(lifted.segments) if lifted.images else (body,)
+    message_body = MessageBody(segments)
+    hints = billing_hints(fields, message_body)
+    return VisionRequest(
+        model=facts.model if isinstance(facts.model, str) else "",
+        body=message_body,
+        images=tuple(lifted.images),
+        labels=(None,) * len(lifted.images),
+        max_tokens=int(facts.max_tokens) if isinstance(facts.max_tokens, int | float) else 0,
+        stream=facts.stream is True,
+        billed_as=hints,
+        headers=headers,
+        query=query,
+        remote_images=lifted.remote_images,
+        steady=steady or "cache_control" in hints,
+    )
+
+
+class _MessagesFacts(msgspec.Struct):
+    """The fields of a Messages request that decide how it is handled; what is odd about them the vendor shall say."""
+
+    model: Any = ""
+    max_tokens: Any = 0
+    stream: Any = False
+
+
+def _lift_body(fields: JsonObject, into: Lifted) -> None:
+    """Append the whole request to `into`, the pictures of its messages replaced by slots."""
+    into.text(b"{")
+    for number, (name, value) in enumerate(fields.items()):
+        into.text(b"," if number else b"", msgspec.json.encode(name), b":")
+        if name == "messages":
+            into.text(b"[")
+            lift_messages(value, into)
+            into.text(b"]")
+        else:
+            into.text(bytes(value))
+    into.text(b"}")
 
 
 def billing_hints(extra: JsonObject, body: MessageBody) -> Usage:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import anyio
 import httpx2
@@ -15,16 +15,38 @@ from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
 from app.upstream.retry import RetryPolicy
 
+MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
+
+_Item = TypeVar("_Item")
+
 _CONNECT_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A JSON answer of the API, as it was said."""
+    """A good answer of the API, as it came; header names in lower case."""
 
-    body: JsonObject
-    request_id: str | None
-    sandbox: bool
+    content: bytes
+    headers: Mapping[str, str]
+
+    @property
+    def request_id(self) -> str | None:
+        """The vendor's id of the request."""
+        return self.headers.get("request-id")
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the sandbox answered."""
+        return SANDBOX_HEADER in self.headers
+
+    def json_object(self) -> JsonObject:
+        """The content, decoded.
+
+        Raises:
+            UpstreamError: it is no JSON object.
+        """
+        return _json_object(self.content, self.request_id)
 
 
 class EventStream:
@@ -34,8 +56,19 @@ class EventStream:
         """`response` is open and unread; whoever opened it closes it."""
         self._response = response
         self._idle_timeout_s = idle_timeout_s
-        self.request_id = response.headers.get("request-id")
-        self.sandbox = SANDBOX_HEADER in response.headers
+        self.headers: Mapping[str, str] = dict(response.headers.items())
+        self.request_id = self.headers.get("request-id")
+        self.sandbox = SANDBOX_HEADER in self.headers
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the stream as they come.
+
+        Raises:
+            UpstreamError: a broken connection, or silence.
+        """
+        pieces = self._response.aiter_bytes()
+        while (piece := await self._next(pieces)) is not None:
+            yield piece
 
     async def __aiter__(self) -> AsyncIterator[JsonObject]:
         """Every event but pings.
@@ -44,22 +77,23 @@ class EventStream:
             UpstreamError: the vendor's `error` event, a broken connection, silence, or something that is no event.
         """
         events = AsyncStream.raw_events(self._response)
-        while True:
-            try:
-                with anyio.fail_after(self._idle_timeout_s):
-                    event = await anext(events)
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                message = f"the stream of the Claude API was silent for {self._idle_timeout_s:g} s"
-                raise timed_out(message) from error
-            except httpx2.HTTPError as error:
-                raise unreachable("the stream of the Claude API was cut") from error
+        while (event := await self._next(events)) is not None:
             payload = _json_object(event.data.encode(), self.request_id)
             if payload.get("type") == "error":
                 raise from_event(payload, self.request_id)
             if payload.get("type") != "ping":
                 yield payload
+
+    async def _next(self, items: AsyncIterator[_Item]) -> _Item | None:
+        """The next item within the time that silence may last; None at the end."""
+        try:
+            with anyio.fail_after(self._idle_timeout_s):
+                return await anext(items, None)
+        except TimeoutError as error:
+            message = f"the stream of the Claude API was silent for {self._idle_timeout_s:g} s"
+            raise timed_out(message) from error
+        except httpx2.HTTPError as error:
+            raise unreachable("the stream of the Claude API was cut") from error
 
 
 class ClaudeUpstream:
@@ -92,26 +126,26 @@ class ClaudeUpstream:
         )
         return cls(client, retries, idle_timeout_s)
 
-    async def create(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+    async def create(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply:
         """The answer to a Messages request.
 
         Raises:
             UpstreamError: whatever kept it from coming, retries included.
         """
-        return await self._retries.run(lambda: self._call("/v1/messages", body, headers))
+        return await self._retries.run(lambda: self._call(_with_query(MESSAGES, query), body, headers))
 
-    async def count_tokens(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+    async def count_tokens(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply:
         """The vendor's own count for a request; free. Raises as `create`."""
-        return await self._retries.run(lambda: self._call("/v1/messages/count_tokens", body, headers))
+        return await self._retries.run(lambda: self._call(_with_query(COUNT_TOKENS, query), body, headers))
 
     @asynccontextmanager
-    async def stream(self, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[EventStream]:
+    async def stream(self, body: bytes, headers: Mapping[str, str], query: str = "") -> AsyncGenerator[EventStream]:
         """The answer to a Messages request whose body says `"stream": true`; closed, read to its end or not, on exit.
 
         Raises:
             UpstreamError: what kept it from beginning, retries included.
         """
-        response = await self._retries.run(lambda: self._open("/v1/messages", body, headers))
+        response = await self._retries.run(lambda: self._open(_with_query(MESSAGES, query), body, headers))
         try:
             yield EventStream(response, self._idle_timeout_s)
         finally:
@@ -131,8 +165,7 @@ class ClaudeUpstream:
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        request_id = response.headers.get("request-id")
-        return Reply(_json_object(content, request_id), request_id, SANDBOX_HEADER in response.headers)
+        return Reply(content, dict(response.headers.items()))
 
     async def _open(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
         """The response, its body unread."""
@@ -145,6 +178,10 @@ class ClaudeUpstream:
                 "timeout": httpx2.Timeout(self._retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
             },
         )
+
+
+def _with_query(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
 
 
 def _json_object(content: bytes, request_id: str | None) -> JsonObject:

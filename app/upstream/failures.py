@@ -6,7 +6,7 @@ from typing import cast
 import anthropic
 
 from app.domain import Json
-from app.errors import ErrorCode, UpstreamError
+from app.errors import ErrorCode, RawAnswer, UpstreamError
 
 MAX_MESSAGE_CHARS = 2_000
 """Of a vendor's message; the rest is cut, so that a page of HTML from a broken gateway does not travel on."""
@@ -35,11 +35,9 @@ def from_sdk(error: anthropic.APIError) -> UpstreamError:
     return unreachable("the Claude API could not be reached")
 
 
-def unreachable(message: str, **details: Json) -> UpstreamError:
+def unreachable(message: str) -> UpstreamError:
     """No connection, or one that broke."""
-    return UpstreamError(
-        ErrorCode.UPSTREAM_UNREACHABLE, message, status=_BAD_GATEWAY, error_type="api_error", **_plain(details)
-    )
+    return UpstreamError(ErrorCode.UPSTREAM_UNREACHABLE, message, status=_BAD_GATEWAY, error_type="api_error")
 
 
 def timed_out(message: str) -> UpstreamError:
@@ -87,7 +85,7 @@ def _from_status(error: anthropic.APIStatusError) -> UpstreamError:
         status=error.status_code,
         error_type=error.type or _TYPES.get(error.status_code, "api_error"),
         request_id=error.request_id,
-        retry_after=error.response.headers.get("retry-after"),
+        raw=RawAnswer(error.status_code, dict(error.response.headers.items()), error.response.content),
         upstream=_details_of(error.body),
     )
 
@@ -97,7 +95,3 @@ def _details_of(body: object) -> Mapping[str, object] | None:
     error = cast("dict[str, object]", body).get("error") if isinstance(body, dict) else None
     details = cast("dict[str, object]", error).get("details") if isinstance(error, dict) else None
     return cast("Mapping[str, object]", details) if isinstance(details, dict) and details else None
-
-
-def _plain(details: Mapping[str, Json]) -> dict[str, str]:
-    return {key: value for key, value in details.items() if isinstance(value, str)}

@@ -42,7 +42,7 @@ async def analyze(request: Request, caller: CallerOf, services: ServicesOf, sett
     received = await read_request(request, AnalyzeFields, settings)
     watch.lap("receive")
     question = received.vision_request()
-    if received.question.stream:
+    if question.stream:
         return await _streamed(request, question, services, watch, settings.stream_keep_alive_s)
     result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
     headers = {SANDBOX_HEADER: "true"} if result.sandbox else {}

@@ -16,13 +16,13 @@ async def read_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(f"the body is {int(declared)} bytes", int(declared), max_bytes)
+        raise body_too_large(f"the body is {int(declared)} bytes", int(declared), max_bytes)
     received = 0
     try:
         async for chunk in request.stream():
             received += len(chunk)
             if received > max_bytes:
-                raise _too_large(f"the body is longer than {max_bytes} bytes", received, max_bytes)
+                raise body_too_large(f"the body is longer than {max_bytes} bytes", received, max_bytes)
             yield chunk
     except ClientDisconnect as error:
         raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before its body was complete") from error
@@ -33,7 +33,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     return b"".join([chunk async for chunk in read_chunks(request, max_bytes)])
 
 
-def _too_large(fact: str, actual: int, limit: int) -> AppError:
+def body_too_large(fact: str, actual: int, limit: int) -> AppError:
+    """The refusal of a body; `fact` says how long it is."""
     return AppError(
         ErrorCode.BODY_TOO_LARGE,
         f"{fact}; the limit is {limit} bytes",

@@ -56,6 +56,9 @@ _EXAMPLES: tuple[AppError, ...] = (
         ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING, "still 61000 bytes at the lowest quality", limit=39_000
     ).about(4, "page.png"),
     ImageError(ErrorCode.URL_IMAGES_OFF, "pictures by URL are switched off on this service").about(1, None),
+    ImageError(ErrorCode.URL_BLOCKED, "example.internal is not a public address").about(1, None),
+    ImageError(ErrorCode.URL_UNREACHABLE, "example.org answered 404").about(1, None),
+    ImageError(ErrorCode.URL_TOO_LARGE, "example.org sent more than 33554432 bytes", limit=33_554_432).about(1, None),
     AppError(ErrorCode.INVALID_KEY, "no key was sent"),
     AppError(
         ErrorCode.MAX_COST_EXCEEDED, "this may cost up to 0.091400 USD; max_cost_usd is 0.05", actual=0.0914, limit=0.05
@@ -82,6 +85,40 @@ _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
 )
 _SPENDING_ONLY = frozenset({ErrorCode.MAX_COST_EXCEEDED})
+
+
+MESSAGES_BODY: OpenApi = {
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object", "description": "A request of the Messages API."},
+                    "example": {
+                        "model": "claude-sonnet-5-5",
+                        "max_tokens": 1024,
+                        "messages": [
+                            {
+                                "role": "user",
+                                "content": [
+                                    {
+                                        "type": "image",
+                                        "source": {
+                                            "type": "base64",
+                                            "media_type": "image/png",
+                                            "data": "iVBORw0KGgo...",
+                                        },
+                                    },
+                                    {"type": "text", "text": "What does it say?"},
+                                ],
+                            }
+                        ],
+                    },
+                }
+            },
+        }
+    }
+}
 
 
 def body_of(fields: type[AnalyzeFields]) -> OpenApi:
@@ -123,6 +160,12 @@ def responses_with(
         good["model"] = model
     errors = [error for error in _EXAMPLES if spends or error.code not in _SPENDING_ONLY]
     return {200: good, **_errors([*errors, *_UPSTREAM_EXAMPLES])}
+
+
+def relayed() -> dict[int | str, OpenApi]:
+    """The answers of a drop-in route: the vendor's own, and the refusals that are ours."""
+    good: OpenApi = {"description": "The vendor's answer, with `usage.cost`.", "content": {"application/json": {}}}
+    return {200: good, **_errors([*_EXAMPLES, *_UPSTREAM_EXAMPLES])}
 
 
 def _errors(errors: list[AppError]) -> dict[int | str, OpenApi]:

@@ -59,6 +59,7 @@ class Received:
             images=tuple(images),
             labels=tuple(labels),
             max_tokens=self.question.max_tokens,
+            stream=self.question.stream,
             detail=self.fields.detail,
             max_image_tokens=self.fields.max_image_tokens,
             max_cost_usd=self.fields.max_cost_usd,
@@ -102,8 +103,12 @@ async def read_request(request: Request, model: type[AnalyzeFields], settings: S
         extra=passed.extra,
         stream=fields.stream,
     )
-    headers = {name: value for name, value in request.headers.items() if name.startswith(FORWARDED_PREFIXES)}
-    return Received(fields, question, headers)
+    return Received(fields, question, forwarded_headers(request))
+
+
+def forwarded_headers(request: Request) -> dict[str, str]:
+    """The request's headers that go on to the Claude API."""
+    return {name: value for name, value in request.headers.items() if name.startswith(FORWARDED_PREFIXES)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,112 @@
+"""plan -> bound -> normalize, and the one second chance: a request that only has to be sent, mended once if refused."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from app.domain import Model, Notice
+from app.errors import UpstreamError
+from app.imaging.plan import make_plan
+from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
+from app.pipeline.costing import refuse_above_cap
+from app.pipeline.ports import Services
+from app.pipeline.preparing import PlannedImage, plan_images, prepare_images, request_bytes, request_notices
+from app.pipeline.reports import ImageReport
+from app.pipeline.request import VisionRequest
+
+_UNBOUNDED = 1 << 62
+_BYTES_REFUSED = re.compile(r"image exceeds .{1,20} maximum: \d+ bytes > (\d+) bytes")
+"""The vendor's words; it has no error code for this one. Source: anthropics/claude-code#10612 on GitHub, 2025-11."""
+
+_Reply = TypeVar("_Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A request that only has to be sent. `planned` is what it was made from, for a second attempt."""
+
+    request: VisionRequest
+    model: Model
+    planned: Sequence[PlannedImage]
+    images: tuple[ImageReport, ...]
+    body: bytes
+    notices: tuple[Notice, ...]
+
+    @property
+    def image_tokens(self) -> int:
+        """Of all pictures together, by the vendor's rule."""
+        return sum(image.tokens for image in self.images)
+
+
+async def make_ready(request: VisionRequest, services: Services) -> Ready:
+    """Everything that happens before money can be spent.
+
+    Raises:
+        AppError: a picture or a limit in the way.
+    """
+    model, planned = await plan_images(request, services)
+    refuse_above_cap(model, request, sum(image.tokens for image in planned), services)
+    return await _prepared(request, model, planned, services, request_notices(model))
+
+
+async def call_mended(
+    ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]
+) -> tuple[Ready, _Reply]:
+    """The reply to the request, and the request as it was in the end.
+
+    A refusal that states a smaller limit for the side or the bytes of a picture leads to one preparation at that limit
+    and one more call, told in a notice.
+
+    Raises:
+        UpstreamError: the refusal, where nothing can be mended or it did not help.
+    """
+    try:
+        return ready, await call(ready)
+    except UpstreamError as error:
+        mended = _mended(ready, error)
+        if mended is None:
+            raise
+        planned, limit = mended
+    notice = Notice("prepared_again", f"the Claude API refused a picture over {limit}; all were prepared to fit it")
+    again = await _prepared(ready.request, ready.model, planned, services, (*ready.notices, notice))
+    return again, await call(again)
+
+
+def _mended(ready: Ready, error: UpstreamError) -> tuple[list[PlannedImage], str] | None:
+    """The plans that keep the limit which the refusal states, and that limit; None where they keep it already."""
+    upstream = error.details.get("upstream")
+    side_px = upstream.get("max_side_length_pixels") if isinstance(upstream, dict) else None
+    refused_bytes = _BYTES_REFUSED.search(error.message)
+    if isinstance(side_px, int) and side_px > 0:
+        limit = f"{side_px} px"
+        planned = [_within_side(image, side_px, ready.model) for image in ready.planned]
+    elif refused_bytes is not None:
+        limit = f"{refused_bytes[1]} base64 characters"
+        planned = [_within_bytes(image, int(refused_bytes[1]) // 4 * 3) for image in ready.planned]
+    else:
+        return None
+    return (planned, limit) if planned != list(ready.planned) else None
+
+
+def _within_side(image: PlannedImage, side_px: int, model: Model) -> PlannedImage:
+    target = shrink_to_fit(image.plan.target, Bounds(_UNBOUNDED, _UNBOUNDED, side_px))
+    plan = make_plan(image.facts, len(image.raw.data), target, image.plan.max_bytes)
+    return replace(image, plan=plan, tokens=billed_tokens(target, model.tier))
+
+
+def _within_bytes(image: PlannedImage, max_bytes: int) -> PlannedImage:
+    least = min(max_bytes, image.plan.max_bytes)
+    return replace(image, plan=make_plan(image.facts, len(image.raw.data), image.plan.target, least))
+
+
+async def _prepared(
+    request: VisionRequest,
+    model: Model,
+    planned: Sequence[PlannedImage],
+    services: Services,
+    notices: tuple[Notice, ...],
+) -> Ready:
+    images = await prepare_images(request, model, planned, services)
+    body = request_bytes(request, images)
+    return Ready(request, model, planned, tuple(image.report for image in images), body, notices)

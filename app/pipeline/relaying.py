@@ -1,0 +1,170 @@
+"""The drop-in path: a Messages request with its pictures prepared, the vendor's answer as it came, and its cost."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from app.domain import Cost, Usage
+from app.pipeline.message_body import JsonObject
+from app.pipeline.ports import Services
+from app.pipeline.ready import Ready, call_mended, make_ready
+from app.pipeline.reports import ImageReport
+from app.pipeline.request import VisionRequest
+from app.pipeline.stopwatch import Stopwatch
+from app.upstream import MessageBuilder
+from app.upstream.claude import EventStream
+
+Endpoint = Literal["messages", "count_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A good answer of the vendor's. `content` is what it said; `cost` is None where it has none or no known price."""
+
+    content: bytes
+    headers: Mapping[str, str]
+    images: tuple[ImageReport, ...]
+    image_tokens: int
+    usage: Usage | None
+    cost: Cost | None
+
+
+async def relay(request: VisionRequest, endpoint: Endpoint, services: Services, watch: Stopwatch) -> Relayed:
+    """The vendor's answer to the request with its pictures prepared.
+
+    Raises:
+        AppError: a picture or a limit in the way.
+        UpstreamError: what the vendor said instead; `raw` holds it whole.
+    """
+    ready = await make_ready(request, services)
+    watch.lap("normalize")
+    send = services.upstream.create if endpoint == "messages" else services.upstream.count_tokens
+    ready, reply = await call_mended(ready, services, lambda ready: send(ready.body, request.headers, request.query))
+    watch.lap("upstream")
+    usage = usage_of(reply.content) if endpoint == "messages" else None
+    cost = None if usage is None else _cost(ready, usage, services)
+    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, usage, cost)
+
+
+@asynccontextmanager
+async def relay_stream(request: VisionRequest, services: Services, watch: Stopwatch) -> AsyncGenerator["RelayedStream"]:
+    """The vendor's stream, begun; closed on exit.
+
+    Raises:
+        AppError, UpstreamError: as `relay`, before anything has been streamed.
+    """
+    ready = await make_ready(request, services)
+    watch.lap("normalize")
+    async with AsyncExitStack() as opened:
+        ready, events = await call_mended(
+            ready,
+            services,
+            lambda ready: opened.enter_async_context(
+                services.upstream.stream(ready.body, request.headers, request.query)
+            ),
+        )
+        yield RelayedStream(ready, events, services)
+
+
+class RelayedStream:
+    """The events of a stream as the vendor sends them, each as its bytes; the bill is read as they pass."""
+
+    def __init__(self, ready: Ready, events: EventStream, services: Services) -> None:
+        """`events` has begun and has not been read."""
+        self._ready = ready
+        self._events = events
+        self._services = services
+        self._bill = MessageBuilder()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the vendor's answer."""
+        return self._events.headers
+
+    @property
+    def images(self) -> tuple[ImageReport, ...]:
+        """What became of each picture."""
+        return self._ready.images
+
+    @property
+    def image_tokens(self) -> int:
+        """Of all pictures together, by the vendor's rule."""
+        return self._ready.image_tokens
+
+    async def events(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Name and bytes of each event, the blank line at its end included.
+
+        Raises:
+            UpstreamError: the stream broke.
+        """
+        pending = bytearray()
+        async for chunk in self._events.chunks():
+            pending += chunk
+            while (end := _event_end(pending)) > 0:
+                event = bytes(pending[:end])
+                del pending[:end]
+                name = event_name(event)
+                self._read(name, event)
+                yield name, event
+        if pending:
+            yield "", bytes(pending)
+
+    def billed_so_far(self) -> tuple[Usage, Cost | None]:
+        """The usage reported by now and its cost; an empty usage before the first event."""
+        usage = self._bill.usage
+        return usage, _cost(self._ready, usage, self._services) if usage else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has ended as it should."""
+        return self._bill.complete
+
+    def _read(self, name: str, event: bytes) -> None:
+        if name in {"message_start", "message_delta", "message_stop"}:
+            data = event_data(event)
+            if data is not None:
+                self._bill.add(msgspec.json.decode(data))
+
+
+def usage_of(content: bytes) -> Usage | None:
+    """The `usage` object of a Messages answer; None where there is none."""
+    try:
+        return msgspec.json.decode(content, type=_WithUsage).usage
+    except msgspec.DecodeError:
+        return None
+
+
+def event_name(event: bytes) -> str:
+    """The name of a server-sent event, empty where it has none."""
+    for line in event.splitlines():
+        if line.startswith(b"event:"):
+            return line[6:].strip().decode("utf-8", "replace")
+    return ""
+
+
+def event_data(event: bytes) -> bytes | None:
+    """The JSON of a server-sent event; None where it holds none."""
+    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    data = b"\n".join(lines)
+    try:
+        msgspec.json.decode(data, type=JsonObject)
+    except msgspec.DecodeError:
+        return None
+    return data
+
+
+class _WithUsage(msgspec.Struct):
+    usage: dict[str, Any] | None = None
+
+
+def _event_end(pending: bytearray) -> int:
+    """How long the first whole event is; 0 where none is whole yet."""
+    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := pending.find(mark)) >= 0]
+    return min(ends, default=0)
+
+
+def _cost(ready: Ready, usage: Usage, services: Services) -> Cost | None:
+    return services.price(ready.model.id, usage, ready.image_tokens, services.clock.now())

@@ -1,0 +1,164 @@
+"""POST /v1/messages and /v1/messages/count_tokens: the vendor's own endpoints, for clients that change `base_url`."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from app.domain import Cost
+from app.errors import AppError, UpstreamError
+from app.pipeline import (
+    ImageReport,
+    JsonObject,
+    RelayedStream,
+    Services,
+    Stopwatch,
+    VisionRequest,
+    event_data,
+    from_messages,
+    relay,
+    relay_stream,
+)
+from app.web.answers import dollars, image_bodies
+from app.web.deps import CallerOf, ServicesOf, SettingsOf
+from app.web.disconnect import until_disconnect
+from app.web.documentation import MESSAGES_BODY, relayed
+from app.web.encodings import read_decoded
+from app.web.errors import error_body
+from app.web.event_stream import EventResponse
+from app.web.reading import forwarded_headers
+
+_log = logging.getLogger(__name__)
+
+router = APIRouter(tags=["drop-in"])
+
+_PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
+_PASSED_BACK_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
+
+
+@router.post("/v1/messages", summary="The Messages API, with its images prepared", **MESSAGES_BODY, responses=relayed())
+async def messages(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+    """Every image block anywhere is prepared in place; everything else passes, and comes back, as it is."""
+    del caller
+    watch = Stopwatch(services.clock.monotonic)
+    question = await _read(request, settings)
+    watch.lap("receive")
+    report = request.headers.get("x-vision-proxy-report", "").lower() == "full"
+    try:
+        if question.stream:
+            return await _streamed(request, question, services, watch, report, settings.stream_keep_alive_s)
+        answer = await until_disconnect(request.receive, lambda: relay(question, "messages", services, watch))
+    except UpstreamError as error:
+        return _refused(error)
+    headers = _headers(answer.headers, answer.image_tokens, watch)
+    content = answer.content
+    if answer.usage is not None:
+        if answer.cost is not None:
+            headers["x-vision-proxy-cost-usd"] = str(dollars(answer.cost.total_usd))
+        content = _with_additions(content, answer.cost, answer.images if report else None)
+    return Response(content, headers=headers)
+
+
+@router.post("/v1/messages/count_tokens", summary="The vendor's count", **MESSAGES_BODY, responses=relayed())
+async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+    """The input tokens of a Messages request, counted by the vendor with its images prepared."""
+    del caller
+    watch = Stopwatch(services.clock.monotonic)
+    question = await _read(request, settings)
+    watch.lap("receive")
+    try:
+        answer = await until_disconnect(request.receive, lambda: relay(question, "count_tokens", services, watch))
+    except UpstreamError as error:
+        return _refused(error)
+    return Response(answer.content, headers=_headers(answer.headers, answer.image_tokens, watch))
+
+
+async def _read(request: Request, settings: SettingsOf) -> VisionRequest:
+    body = await read_decoded(request, settings.max_body_bytes)
+    return from_messages(body, forwarded_headers(request), request.url.query, steady=settings.steady)
+
+
+async def _streamed(
+    request: Request,
+    question: VisionRequest,
+    services: Services,
+    watch: Stopwatch,
+    report: bool,  # noqa: FBT001 - one of the client's wishes
+    keep_alive_s: float,
+) -> Response:
+    opened = AsyncExitStack()
+    streamed = await until_disconnect(
+        request.receive, lambda: opened.enter_async_context(relay_stream(question, services, watch))
+    )
+    watch.lap("upstream")
+    headers = _headers(streamed.headers, streamed.image_tokens, watch)
+    request_id: str = request.state.request_id
+
+    async def close() -> None:
+        await opened.aclose()
+        if not streamed.complete:
+            usage, cost = streamed.billed_so_far()
+            _log.info("request %s ended early; billed by then: %s, %s USD", request_id, usage, cost and cost.total_usd)
+
+    return EventResponse(_events(streamed, report, request_id), close, headers, keep_alive_s)
+
+
+async def _events(streamed: RelayedStream, report: bool, request_id: str) -> AsyncIterator[bytes]:  # noqa: FBT001
+    """The vendor's events; the cost joins the usage of `message_delta`, the report comes before `message_stop`."""
+    try:
+        async for name, event in streamed.events():
+            data = event_data(event) if name == "message_delta" else None
+            if data is not None:
+                yield _event(name, _with_additions(data, streamed.billed_so_far()[1], None))
+                continue
+            if name == "message_stop" and report:
+                yield _event("vision_proxy.report", _report_json(streamed.images))
+            yield event
+    except AppError as error:
+        yield _event("error", json.dumps(error_body(error, request_id)).encode())
+
+
+def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport, ...] | None) -> bytes:
+    """A JSON object with `usage.cost`, and `images` where asked for; every other member as it was spelt."""
+    members = msgspec.json.decode(content, type=JsonObject)
+    if "usage" in members:
+        usage = msgspec.json.decode(members["usage"], type=JsonObject)
+        usage["cost"] = msgspec.Raw(b"null" if cost is None else str(dollars(cost.total_usd)).encode())
+        members["usage"] = msgspec.Raw(msgspec.json.encode(usage))
+    if images is not None:
+        members["images"] = msgspec.Raw(_images_json(images))
+    return msgspec.json.encode(members)
+
+
+def _refused(error: UpstreamError) -> Response:
+    """The vendor's own refusal, as it came; where there is none, ours."""
+    if error.raw is None:
+        raise error
+    headers = {name: value for name, value in error.raw.headers.items() if _goes_back(name)}
+    return Response(error.raw.content, error.raw.status, headers)
+
+
+def _headers(upstream: Mapping[str, str], image_tokens: int, watch: Stopwatch) -> dict[str, str]:
+    headers = {name: value for name, value in upstream.items() if _goes_back(name)}
+    headers["x-vision-proxy-image-tokens"] = str(image_tokens)
+    headers["server-timing"] = ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
+    return headers
+
+
+def _goes_back(name: str) -> bool:
+    return name in _PASSED_BACK or name.startswith(_PASSED_BACK_PREFIXES)
+
+
+def _event(name: str, data: bytes) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _report_json(images: tuple[ImageReport, ...]) -> bytes:
+    return b'{"type":"vision_proxy.report","images":' + _images_json(images) + b"}"
+
+
+def _images_json(images: tuple[ImageReport, ...]) -> bytes:
+    return json.dumps([body.model_dump(mode="json") for body in image_bodies(images, None)]).encode()
