@@ -13,7 +13,7 @@ from app.catalog import load_catalog
 from app.imaging.limits import SourceLimits
 from app.imaging.pool import ImagePool
 from app.pipeline import Services
-from app.pricing import price
+from app.pricing import price, rates
 from app.settings import Settings
 from app.upstream import ClaudeUpstream, RetryPolicy
 
@@ -56,6 +56,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             imaging=ImagePool(settings.image_worker_count, limits),
             upstream=upstream,
             price=price,
+            rates=rates,
             clock=SystemClock(),
             new_id=new_id,
             sandbox=settings.sandbox,

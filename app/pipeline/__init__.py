@@ -2,6 +2,7 @@
 
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import JsonObject, decode_any, decode_base64, decode_json, elsewhere
+from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
 from app.pipeline.relaying import RelayedStream, event_data, relay, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
@@ -36,4 +37,5 @@ __all__ = [
     "relay",
     "relay_stream",
     "stream",
+    "with_vision",
 ]

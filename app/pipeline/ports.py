@@ -11,6 +11,7 @@ from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.probe import ImageFacts
 from app.imaging.render import PreparedImage
+from app.pricing import Rates
 from app.upstream.claude import EventStream, Reply
 
 
@@ -39,6 +40,7 @@ class Upstream(Protocol):
 
     async def create(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
     async def count_tokens(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
+    async def get(self, path: str, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
     def stream(  # noqa: D102
         self, body: bytes, headers: Mapping[str, str], query: str = ""
     ) -> AbstractAsyncContextManager[EventStream]: ...
@@ -48,6 +50,12 @@ class Price(Protocol):
     """Turns usage into money."""
 
     def __call__(self, model_id: str, usage: Usage, image_tokens: int, at: datetime) -> Cost | None: ...  # noqa: D102
+
+
+class ModelRates(Protocol):
+    """Knows what a model asks for."""
+
+    def __call__(self, model_id: str, at: datetime, input_tokens: int = 0) -> Rates | None: ...  # noqa: D102
 
 
 class Clock(Protocol):
@@ -66,6 +74,7 @@ class Services:
     imaging: Imaging
     upstream: Upstream
     price: Price
+    rates: ModelRates
     clock: Clock
     new_id: Callable[[str], str]
     sandbox: bool

@@ -94,6 +94,35 @@ def price(model_id: str, usage: Usage, image_tokens: int, at: datetime) -> Cost 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """USD for a million tokens of each kind."""
+
+    input: Decimal
+    output: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+    cache_read: Decimal
+
+
+def rates(model_id: str, at: datetime, input_tokens: int = 0) -> Rates | None:
+    """What that model asks for prompts of that size; None where its price is not known."""
+    prices = _prices_of(model_id, {}, at)
+    if prices is None:
+        return None
+
+    def of(rate: Decimal | TieredPrices | None) -> Decimal:
+        return calc_unit_price(rate, _MILLION, input_tokens, _MILLION)
+
+    return Rates(
+        input=of(prices.input_mtok),
+        output=of(prices.output_mtok),
+        cache_write_5m=of(prices.cache_write_mtok),
+        cache_write_1h=of(prices.cache_write_1h_mtok),
+        cache_read=of(prices.cache_read_mtok),
+    )
+
+
 def _prices_of(model_id: str, usage: Usage, at: datetime) -> ModelPrice | None:
     """The rates of that model at that instant, for the tier and speed that `usage` says it ran at."""
     context = _price_context(usage)

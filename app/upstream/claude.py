@@ -9,11 +9,15 @@ import anyio
 import httpx2
 import msgspec
 from anthropic import AsyncAnthropic, AsyncStream
+from anthropic._types import RequestOptions
 
 from app.domain import SANDBOX_HEADER, Json
 from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
 from app.upstream.retry import RetryPolicy
+
+RAW_RESPONSE = "X-Stainless-Raw-Response"
+"""Tells the SDK to hand over the response unread. Source: `_constants.py` of anthropic 2.12.0."""
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -104,6 +108,7 @@ class ClaudeUpstream:
         self._client = client
         self._retries = retries
         self._idle_timeout_s = idle_timeout_s
+        self._timeout = httpx2.Timeout(retries.timeout_s, connect=_CONNECT_TIMEOUT_S)
 
     @classmethod
     def connect(
@@ -152,12 +157,25 @@ class ClaudeUpstream:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
+    async def get(self, path: str, headers: Mapping[str, str], query: str = "") -> Reply:
+        """What the API has at that path. Raises as `create`."""
+        return await self._retries.run(lambda: self._get(_with_query(path, query), headers))
+
     async def close(self) -> None:
         """Give back every connection."""
         await self._client.close()
 
     async def _call(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        response = await self._open(path, body, headers)
+        return await self._read(await self._open(path, body, headers))
+
+    async def _get(self, path: str, headers: Mapping[str, str]) -> Reply:
+        options: RequestOptions = {
+            "headers": {**headers, RAW_RESPONSE: "stream"},
+            "timeout": self._timeout,
+        }
+        return await self._read(await self._client.get(path, cast_to=httpx2.Response, options=options))
+
+    async def _read(self, response: httpx2.Response) -> Reply:
         try:
             content = await response.aread()
         except httpx2.HTTPError as error:
@@ -174,8 +192,8 @@ class ClaudeUpstream:
             content=body,
             cast_to=httpx2.Response,
             options={
-                "headers": {**headers, "content-type": "application/json", "X-Stainless-Raw-Response": "stream"},
-                "timeout": httpx2.Timeout(self._retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
+                "headers": {**headers, "content-type": "application/json", RAW_RESPONSE: "stream"},
+                "timeout": self._timeout,
             },
         )
 

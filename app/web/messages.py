@@ -30,13 +30,11 @@ from app.web.encodings import read_decoded
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse
 from app.web.reading import forwarded_headers
+from app.web.relay import passed_back, refused
 
 _log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["drop-in"])
-
-_PASSED_BACK = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
-_PASSED_BACK_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
 
 
 @router.post("/v1/messages", summary="The Messages API, with its images prepared", **MESSAGES_BODY, responses=relayed())
@@ -52,7 +50,7 @@ async def messages(request: Request, caller: CallerOf, services: ServicesOf, set
             return await _streamed(request, question, services, watch, report, settings.stream_keep_alive_s)
         answer = await until_disconnect(request.receive, lambda: relay(question, "messages", services, watch))
     except UpstreamError as error:
-        return _refused(error)
+        return refused(error)
     headers = _headers(answer.headers, answer.image_tokens, watch)
     content = answer.content
     if answer.usage is not None:
@@ -72,7 +70,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
     try:
         answer = await until_disconnect(request.receive, lambda: relay(question, "count_tokens", services, watch))
     except UpstreamError as error:
-        return _refused(error)
+        return refused(error)
     return Response(answer.content, headers=_headers(answer.headers, answer.image_tokens, watch))
 
 
@@ -133,23 +131,11 @@ def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport
     return msgspec.json.encode(members)
 
 
-def _refused(error: UpstreamError) -> Response:
-    """The vendor's own refusal, as it came; where there is none, ours."""
-    if error.raw is None:
-        raise error
-    headers = {name: value for name, value in error.raw.headers.items() if _goes_back(name)}
-    return Response(error.raw.content, error.raw.status, headers)
-
-
 def _headers(upstream: Mapping[str, str], image_tokens: int, watch: Stopwatch) -> dict[str, str]:
-    headers = {name: value for name, value in upstream.items() if _goes_back(name)}
+    headers = passed_back(upstream)
     headers["x-vision-proxy-image-tokens"] = str(image_tokens)
     headers["server-timing"] = ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
     return headers
-
-
-def _goes_back(name: str) -> bool:
-    return name in _PASSED_BACK or name.startswith(_PASSED_BACK_PREFIXES)
 
 
 def _event(name: str, data: bytes) -> bytes:
