@@ -8,7 +8,8 @@ COPY app ./app
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home vision-proxy
+RUN useradd --system --uid 10001 --no-create-home vision-proxy \
+    && install -d -o 10001 -g 10001 /var/lib/vision-proxy
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -75,6 +75,7 @@ def _serve(options: argparse.Namespace) -> int:
             log_config=LOG_CONFIG,
             server_header=False,
             timeout_keep_alive=30,
+            timeout_graceful_shutdown=settings.drain_timeout_s,
         )
     return 0
 

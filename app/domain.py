@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -17,8 +18,11 @@ DetailLevel: TypeAlias = Literal["auto", "low", "standard", "high", "original"]
 MediaType: TypeAlias = Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
 """The four formats that the Claude API takes."""
 
-ImageSource: TypeAlias = Literal["upload", "base64", "message"]
-"""How a picture came: a form part, base64 in JSON, or an earlier turn of the conversation."""
+ImageSource: TypeAlias = Literal["upload", "base64", "message", "url", "file"]
+"""How a picture came: a form part, base64 in JSON, a turn of the conversation, a download, a file uploaded before."""
+
+UrlMode: TypeAlias = Literal["off", "fetch", "passthrough"]
+"""What happens to a picture by URL: refused, downloaded by this service, or left to the vendor."""
 
 
 SANDBOX_HEADER = "x-vision-proxy-sandbox"
@@ -102,6 +106,36 @@ class RawImage:
     name: str | None = None
     media_type: str | None = None
     source_json: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteImage:
+    """A picture that is still at its URL; this service downloads it before anything else."""
+
+    url: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """A picture uploaded before, by the id that this service gave out."""
+
+    file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file at the vendor and whose it is. `size` is None for what is no picture; `owner` is the caller's name."""
+
+    id: str
+    owner: str
+    vendor_id: str
+    name: str
+    media_type: str
+    size: Size | None
+    size_bytes: int
+    sha256: str
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

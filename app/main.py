@@ -24,6 +24,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         description=DESCRIPTION,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name whatever host the client claims
         lifespan=_lifespan,
     )
     app.state.settings = settings
@@ -45,7 +46,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     if settings.admin_key is None:
         _log.warning("no key is configured: every caller that reaches %s is served", settings.host)
     if settings.sandbox:
-        _log.warning("SANDBOX: no ANTHROPIC_API_KEY is set; answers are measured, not understood, and cost nothing")
+        _log.warning("SANDBOX: no ANTHROPIC_API_KEY is set; answers are measured, not understood; no money is spent")
     async with open_services(settings) as services:
         app.state.services = services
         yield

@@ -10,6 +10,8 @@ from pydantic import SecretStr
 
 from app.access import Keyring
 from app.catalog import load_catalog
+from app.fetch import Fetcher, FetchLimits
+from app.files import FileStore
 from app.imaging.limits import SourceLimits
 from app.imaging.pool import ImagePool
 from app.pipeline import Services
@@ -49,10 +51,14 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         max_frames=settings.max_image_frames,
         max_jpeg_scans=settings.max_jpeg_scans,
     )
+    files = await FileStore.open(settings.database_url)
+    fetcher = Fetcher(FetchLimits(max_bytes=settings.max_image_bytes, timeout_s=settings.url_timeout_s))
     try:
         yield Services(
             access=Keyring(_plain(settings.admin_key)),
             catalog=load_catalog(),
+            fetcher=fetcher,
+            files=files,
             imaging=ImagePool(settings.image_worker_count, limits),
             upstream=upstream,
             price=price,
@@ -62,6 +68,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             sandbox=settings.sandbox,
         )
     finally:
+        await fetcher.close()
+        await files.close()
         await upstream.close()
 
 

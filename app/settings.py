@@ -5,11 +5,13 @@ ending in `_FILE` that names a file, such as a mounted secret, to read the value
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "VISION_PROXY_"
@@ -32,7 +34,6 @@ class Settings(BaseSettings):
     admin_key: Annotated[
         SecretStr | None,
         Field(
-            min_length=16,
             description="The key that callers must send. Unset on a loopback address: open. Unset elsewhere: the "
             "service makes one at each start and prints it once.",
         ),
@@ -43,6 +44,22 @@ class Settings(BaseSettings):
     default_max_tokens: Annotated[
         int, Field(ge=1, description="`max_tokens` of a request that names none; thinking counts against it.")
     ] = 8192
+    drain_timeout_s: Annotated[
+        int, Field(ge=0, description="How long requests in progress may go on once the service is told to stop.")
+    ] = 30
+    database_url: Annotated[
+        str, Field(description="Where the ids of uploaded files are kept: SQLite, in the SQLAlchemy notation.")
+    ] = "sqlite+aiosqlite:///var/vision-proxy.db"
+    url_images: Annotated[
+        Literal["off", "fetch", "passthrough"],
+        Field(
+            description="Pictures by URL: `fetch` downloads and prepares them, `passthrough` lets the vendor fetch "
+            "them, `off` refuses them (on `/v1/messages` it passes them through, up to 20 pictures)."
+        ),
+    ] = "off"
+    url_timeout_s: Annotated[
+        float, Field(gt=0, description="Whole time for one picture by URL: names, redirects and body.")
+    ] = 10.0
     steady: Annotated[
         bool,
         Field(
@@ -110,6 +127,26 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, _FileTwins(settings_cls)
 
+    @field_validator("admin_key")
+    @classmethod
+    def _as_headers_carry_it(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]{16,}", key.get_secret_value()):
+            raise PydanticCustomError("key", "it must have at least 16 ASCII characters and no spaces")
+        return key
+
+    @field_validator("anthropic_base_url")
+    @classmethod
+    def _an_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/]", url):
+            raise PydanticCustomError("url", "it must begin with http:// or https://")
+        return url
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if self.anthropic_api_key is not None and self.anthropic_auth_token is not None:
+            raise PydanticCustomError("credentials", "set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN, not both")
+        return self
+
     @property
     def has_upstream(self) -> bool:
         """Whether the operator said how to reach a Claude API."""
@@ -132,8 +169,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = variable_of(str(first["loc"][0]))
-        message = f"{name}: {first['msg']}; see docs/configuration.md"
+        name = f"{variable_of(str(first['loc'][0]))}: " if first["loc"] else ""
+        message = f"{name}{first['msg']}; see docs/configuration.md"
         raise SettingsError(message) from None
 
 
@@ -162,12 +199,15 @@ class _FileTwins(PydanticBaseSettingsSource):
         del field
         variable = variable_of(field_name)
         path = os.environ.get(f"{variable}_FILE")
-        if path is None:
+        if not path:
             return None, field_name, False
         try:
-            return Path(path).read_text("utf-8").strip(), field_name, False
+            return Path(path).read_text("utf-8").strip() or None, field_name, False
         except OSError as error:
             message = f"{variable}_FILE: cannot read {path}: {error.strerror}"
+            raise SettingsError(message) from error
+        except UnicodeError as error:
+            message = f"{variable}_FILE: {path} is not UTF-8 text"
             raise SettingsError(message) from error
 
     def __call__(self) -> dict[str, str]:

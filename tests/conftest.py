@@ -116,7 +116,12 @@ def case() -> str:
 
 @contextmanager
 def _running(base_url: str, **settings: object) -> Generator[httpx2.Client]:
-    values: dict[str, object] = {"anthropic_base_url": base_url, "anthropic_api_key": "test", "sandbox": True}
+    values: dict[str, object] = {
+        "anthropic_base_url": base_url,
+        "anthropic_api_key": "test",
+        "sandbox": True,
+        "database_url": "sqlite+aiosqlite:///:memory:",
+    }
     app = create_app(Settings.model_validate({**values, **settings}))
     with _served(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
         yield client

@@ -71,7 +71,7 @@ def test_invalid_request_in_a_form(service: httpx2.Client, photo: Maker, fields:
     [
         (b"[1]", "the body must be a JSON object: Expected `object`, got `array`"),
         (b'{"images": [', "the body must be a JSON object: Input data was truncated"),
-        (b"\xff\xfe", "the body must be a JSON object: JSON is malformed: invalid character (byte 0)"),
+        (b"\xff\xfe", "the body is not UTF-8 at byte 0"),
         (b'{"images": 1}', 'images must be [{"data": BASE64, "name": ...}]: Expected `array`, got `int`'),
         (
             b'{"images": [{"dat": ""}]}',
@@ -290,7 +290,7 @@ def test_url_images_off(service: httpx2.Client, sent: dict[str, Any]) -> None:
 def test_file_not_found(service: httpx2.Client, sent: dict[str, Any]) -> None:
     response = service.post("/v1/analyze", **sent)
 
-    assert refusal(response) == (404, "not_found_error", "file_not_found", "image 1: no such file")
+    assert refusal(response) == (404, "not_found_error", "file_not_found", "File `file_123` not found.")
 
 
 def test_max_cost_exceeded(recorded: httpx2.Client, wire: Any, photo: Maker) -> None:
@@ -313,7 +313,7 @@ def test_max_cost_cannot_be_kept_without_a_price(service: httpx2.Client, photo: 
 
     assert refusal(response)[2:] == (
         "max_cost_exceeded",
-        "no price of claude-next-9 is known, so max_cost_usd 5 cannot be kept",
+        "max_cost_usd 5 cannot be kept: no price of claude-next-9 is known",
     )
 
 
@@ -363,7 +363,13 @@ def test_unknown_route(service: httpx2.Client) -> None:
         "unknown_route",
         "there is no GET /v1/nothing here",
     )
-    assert refusal(service.get("/v1/analyze"))[2:] == ("unknown_route", "GET is not possible on /v1/analyze")
+
+
+def test_a_wrong_method_is_told_the_right_one(service: httpx2.Client) -> None:
+    response = service.get("/v1/analyze")
+
+    assert refusal(response) == (405, "not_found_error", "unknown_route", "/v1/analyze takes POST")
+    assert response.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -438,7 +444,7 @@ def test_too_many_form_parts_are_refused(service: httpx2.Client) -> None:
 
 def test_deeply_nested_json_is_refused_and_not_followed(service: httpx2.Client) -> None:
     nested = "[" * 5000 + "]" * 5000
-    deep: Any = "x"
+    deep: Any = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]
     for _ in range(60):
         deep = [{"type": "tool_result", "content": deep}]
     for content in (json.loads(json.dumps(deep)), None):

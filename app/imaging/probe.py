@@ -1,5 +1,6 @@
 """Header bytes in, `ImageFacts` out: what a file is, without its pixels. Refuses what must not be decoded."""
 
+import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
@@ -12,10 +13,12 @@ from app.domain import Size
 from app.errors import ErrorCode, ImageError
 from app.imaging.formats import ACCEPTED, GIF, JPEG, PNG, WEBP, Format, describe_unreadable, sniff
 from app.imaging.limits import SourceLimits
+from app.imaging.prescan import count_pages, declared_sizes
 
 Image.MAX_IMAGE_PIXELS = None  # it warns at its limit and refuses at twice that; ours, below, refuses at the limit
 for _plugin in ("Avif", "Bmp", "Cur", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # these and no others: EPS and its like are never loaded
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata; the file's sender is told
 pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)  # pyright: ignore[reportUnknownMemberType] - untyped
 
 _ORIENTATION_TAG = 0x0112
@@ -72,9 +75,15 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
         raise ImageError(
             ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=f"convert it to {ACCEPTED}"
         )
+    for size in declared_sizes(data, found):
+        _check_size(size, limits)
+    pages = count_pages(data, found, limits.max_frames)
+    _check_frames(pages or 1, limits)
     with open_image(data, found) as image:
-        facts = _facts(image, found, data)
-    _check_limits(facts, data, limits)
+        _check_size(Size(*image.size), limits)
+        facts = _facts(image, found, data, pages)
+    _check_frames(facts.frames, limits)
+    _check_scans(data, found, limits)
     return facts
 
 
@@ -101,9 +110,9 @@ def undecodable(found: Format, error: Exception) -> ImageError:
     )
 
 
-def _facts(image: Image.Image, found: Format, data: bytes) -> ImageFacts:
+def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) -> ImageFacts:
     try:
-        frames = int(getattr(image, "n_frames", 1))
+        frames = pages or int(getattr(image, "n_frames", 1))
     except Exception as error:
         raise undecodable(found, error) from error
     return ImageFacts(
@@ -146,8 +155,7 @@ def _jpeg_frame(data: bytes) -> int:
     return 0
 
 
-def _check_limits(facts: ImageFacts, data: bytes, limits: SourceLimits) -> None:
-    size = facts.stored
+def _check_size(size: Size, limits: SourceLimits) -> None:
     if min(size) < 1:
         raise ImageError(ErrorCode.IMAGE_UNDECODABLE, f"the picture is {size} px; each side must be at least 1 px")
     if size.pixels > limits.max_pixels:
@@ -162,13 +170,19 @@ def _check_limits(facts: ImageFacts, data: bytes, limits: SourceLimits) -> None:
         )
     if max(size) > limits.max_aspect * min(size):
         raise _too_large(
-            f"{size} px is longer than {limits.max_aspect} times its width",
+            f"the longer side of {size} px is over {limits.max_aspect} times the shorter, the limit",
             round(max(size) / min(size)),
             limits.max_aspect,
         )
-    if facts.frames > limits.max_frames:
-        raise _too_large(f"{facts.frames} frames; the limit is {limits.max_frames}", facts.frames, limits.max_frames)
-    scans = data.count(b"\xff\xda") if facts.format is JPEG else 0
+
+
+def _check_frames(frames: int, limits: SourceLimits) -> None:
+    if frames > limits.max_frames:
+        raise _too_large(f"more than {limits.max_frames} frames, the limit", frames, limits.max_frames)
+
+
+def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
+    scans = data.count(b"\xff\xda") if found is JPEG else 0
     if scans > limits.max_jpeg_scans:
         raise _too_large(f"{scans} JPEG scans; the limit is {limits.max_jpeg_scans}", scans, limits.max_jpeg_scans)
 

@@ -68,9 +68,9 @@ def _jpeg_keeps(marker: int, payload: bytes) -> bool:
 
 
 def _png(data: bytes) -> Iterator[bytes]:
-    """The chunks that bear on the pixels, their checksums verified; ends at IEND."""
+    """The chunks that bear on the pixels, their checksums verified; ends at IEND. There must be pixels."""
     yield data[:8]
-    at = 8
+    at, has_pixels = 8, False
     while True:
         end = at + 12 + _number(data, at, 4, "big")
         chunk = data[at:end]
@@ -78,7 +78,10 @@ def _png(data: bytes) -> Iterator[bytes]:
             raise ValueError
         if chunk[4:8] in _PNG_KEPT:
             yield chunk
+        has_pixels = has_pixels or chunk[4:8] == b"IDAT"
         if chunk[4:8] == b"IEND":
+            if not has_pixels:
+                raise ValueError
             return
         at = end
 

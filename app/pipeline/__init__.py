@@ -1,38 +1,63 @@
 """The main path and everything that is only its own. `app.web` reaches the capabilities through here alone."""
 
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
-from app.pipeline.message_body import JsonObject, decode_any, decode_base64, decode_json, elsewhere
+from app.pipeline.message_body import (
+    JsonObject,
+    MessageBody,
+    check_text,
+    decode_any,
+    decode_base64,
+    decode_json,
+    image_too_large,
+)
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES
 from app.pipeline.relaying import RelayedStream, event_data, relay, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
-from app.pipeline.request import Question, VisionRequest, billing_hints, compose, from_messages
+from app.pipeline.request import (
+    Question,
+    RequestPolicy,
+    UnusableImage,
+    VisionRequest,
+    billing_hints,
+    compose,
+    from_messages,
+)
 from app.pipeline.stopwatch import Stopwatch
+from app.upstream.claude import Call
 
 __all__ = [
+    "COUNT_TOKENS",
+    "MESSAGES",
     "Answer",
     "AnswerStream",
+    "Call",
     "Estimate",
     "FileFacts",
     "ImageReport",
     "JsonObject",
+    "MessageBody",
     "ModelEstimate",
     "Question",
     "RelayedStream",
+    "RequestPolicy",
     "SentImage",
     "Services",
     "Stopwatch",
+    "UnusableImage",
     "VisionRequest",
     "answer",
     "billing_hints",
+    "check_text",
     "compose",
     "decode_any",
     "decode_base64",
     "decode_json",
-    "elsewhere",
     "estimate",
     "event_data",
     "from_messages",
+    "image_too_large",
     "normalize",
     "relay",
     "relay_stream",

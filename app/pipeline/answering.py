@@ -2,21 +2,31 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import date
 
 from app.domain import Cost, Json, Usage
 from app.imaging.plan import bounds_for, plan_image
 from app.imaging.tokens import billed_tokens
+from app.pipeline.billing import cost_of
+from app.pipeline.collecting import collect
 from app.pipeline.costing import estimate_for, estimate_tokens
 from app.pipeline.ports import Services
-from app.pipeline.preparing import PlannedImage, plan_images, prepare_images, request_bytes, request_notices
-from app.pipeline.ready import Ready, call_mended, make_ready
+from app.pipeline.preparing import (
+    PlannedImage,
+    all_reports,
+    plan_images,
+    prepare_images,
+    request_bytes,
+    request_notices,
+)
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, make_ready
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.pricing import PRICES_AS_OF
 from app.upstream import MessageBuilder
-from app.upstream.claude import EventStream
+from app.upstream.claude import Call, EventStream
 from app.upstream.failures import unreachable, unreadable
 
 
@@ -29,9 +39,7 @@ async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -
     """
     ready = await make_ready(request, services)
     watch.lap("normalize")
-    ready, reply = await call_mended(
-        ready, services, lambda ready: services.upstream.create(ready.body, request.headers)
-    )
+    ready, reply = await call_mended(ready, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
     watch.lap("upstream")
     return _answer_of(ready, reply.json_object(), reply.request_id, services, watch, sandbox=reply.sandbox)
 
@@ -49,7 +57,7 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
         ready, events = await call_mended(
             ready,
             services,
-            lambda ready: opened.enter_async_context(services.upstream.stream(ready.body, request.headers)),
+            lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )
         yield AnswerStream(ready, events, services, watch)
 
@@ -60,6 +68,7 @@ async def normalize(request: VisionRequest, services: Services) -> list[SentImag
     Raises:
         AppError: as `answer`.
     """
+    request = await collect(request, services)
     model, planned = await plan_images(request, services)
     return await prepare_images(request, model, planned, services)
 
@@ -75,19 +84,23 @@ async def estimate(
     Raises:
         AppError: as `answer`, but for `max_cost_exceeded`.
     """
+    request = await collect(request, services)
     model, planned = await plan_images(request, services)
     images = await prepare_images(request, model, planned, services)
+    reports = all_reports(request, model, images)
     watch.lap("normalize")
-    counted = await _counted(exact, images, services) if exact is not None else None
+    counted = None
+    if exact is not None:
+        counted = await _counted(await collect(replace(exact, images=request.images), services), images, services)
     watch.lap("upstream")
-    tokens = estimate_tokens(request, sum(image.report.tokens for image in images), counted)
+    tokens = estimate_tokens(request, sum(report.tokens for report in reports), counted)
     return Estimate(
-        images=tuple(image.report for image in images),
+        images=reports,
         chosen=estimate_for(model, request, tokens, services),
         compared=tuple(_compared(request, planned, services)) if compare else None,
         prices_as_of=PRICES_AS_OF,
         timing_ms=watch.timing_ms(),
-        notices=request_notices(model),
+        notices=request_notices(request, model),
     )
 
 
@@ -132,13 +145,13 @@ class AnswerStream:
             text = self._builder.add(event)
             if text:
                 yield text
-        if not self._builder.complete:
-            raise unreachable("the stream of the Claude API ended before the answer did")
+            if self._builder.complete:
+                return
+        raise unreachable("the stream of the Claude API ended before the answer did")
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
-        usage, ready = self._builder.usage, self._ready
-        return usage, self._services.price(ready.model.id, usage, ready.image_tokens, self._services.clock.now())
+        return self._builder.usage, cost_of(self._ready, self._builder.message, self._services)
 
     def answer(self) -> Answer:
         """The whole answer, once `texts` has ended."""
@@ -154,7 +167,8 @@ class AnswerStream:
 
 
 async def _counted(request: VisionRequest, images: list[SentImage], services: Services) -> int:
-    reply = await services.upstream.count_tokens(request_bytes(request, images), request.headers)
+    call = Call("POST", COUNT_TOKENS, request.headers, body=request_bytes(request, images))
+    reply = await services.upstream.send(call)
     count = reply.json_object().get("input_tokens")
     if not isinstance(count, int):
         raise unreadable(reply.request_id)
@@ -165,11 +179,13 @@ def _compared(request: VisionRequest, planned: list[PlannedImage], services: Ser
     """The same request on every listed model that takes so many pictures."""
     rows: list[ModelEstimate] = []
     for model in services.catalog.all():
-        if len(planned) > model.max_images:
+        count = request.picture_count
+        if count > model.max_images:
             continue
-        bounds = bounds_for(model, request.detail, request.max_image_tokens, len(planned))
+        bounds = bounds_for(model, request.detail, request.max_image_tokens, count)
         targets = [plan_image(image.facts, len(image.raw.data), bounds).target for image in planned]
-        tokens = estimate_tokens(request, sum(billed_tokens(target, model.tier) for target in targets), None)
+        stored = sum(report.tokens for report in all_reports(request, model, ()))
+        tokens = estimate_tokens(request, stored + sum(billed_tokens(target, model.tier) for target in targets), None)
         rows.append(estimate_for(model, request, tokens, services))
     return rows
 
@@ -199,10 +215,11 @@ def _answer_of(
         content=tuple(block for block in blocks if not _is_text(block)),
         stop_reason=_string(message.get("stop_reason")),
         stop_sequence=_string(message.get("stop_sequence")),
+        stop_details=message.get("stop_details"),
         sandbox=sandbox or services.sandbox,
         images=ready.images,
         usage=usage,
-        cost=services.price(billed_model, usage, ready.image_tokens, services.clock.now()),
+        cost=cost_of(ready, message, services),
         prices_as_of=PRICES_AS_OF,
         timing_ms=watch.timing_ms(),
         notices=ready.notices,

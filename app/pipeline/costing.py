@@ -43,8 +43,10 @@ def estimate_for(model: Model, request: VisionRequest, tokens: TokenEstimate, se
 def upper_bound_usd(model: Model, request: VisionRequest, image_tokens: int, services: Services) -> Decimal | None:
     """The most the request can cost: a token for every byte of text, every output token used, the dearest cache rate.
 
-    None where the price is not known.
+    None where the price is not known, or the request holds what nobody can foresee.
     """
+    if not request.bounded:
+        return None
     text_tokens = request.body.text_bytes + _TOOL_PROMPT_TOKENS * _has_tools(request)
     usage = _usage(request.billed_as, image_tokens + text_tokens, request.max_tokens)
     cost = services.price(model.id, usage, image_tokens, services.clock.now())
@@ -64,9 +66,11 @@ def refuse_above_cap(model: Model, request: VisionRequest, image_tokens: int, se
     if bound is None:
         raise AppError(
             ErrorCode.MAX_COST_EXCEEDED,
-            f"no price of {model.id} is known, so max_cost_usd {cap} cannot be kept",
+            f"max_cost_usd {cap} cannot be kept: "
+            + (f"no price of {model.id} is known" if request.bounded else "the request holds what cannot be foreseen"),
             limit=float(cap),
-            hint="leave max_cost_usd out, or choose a model that /v1/estimate has a price for",
+            hint="no bound can be given for documents, pictures that the vendor fetches, tools that it runs, unknown "
+            "fields, or a model without a known price; leave them or max_cost_usd out",
         )
     if bound > cap:
         raise AppError(
@@ -80,7 +84,7 @@ def refuse_above_cap(model: Model, request: VisionRequest, image_tokens: int, se
 
 def _usage(hints: Usage, input_tokens: int, output_tokens: int) -> Mapping[str, Json]:
     """A `usage` object of that size, billed as the request asks to be. Cache writes count as those of an hour."""
-    usage: dict[str, Json] = {**hints, "output_tokens": output_tokens}
+    usage: dict[str, Json] = {**hints, "input_tokens": 0, "output_tokens": output_tokens}
     if hints.get("cache_control"):
         usage["cache_creation"] = {"ephemeral_1h_input_tokens": input_tokens}
         usage["cache_creation_input_tokens"] = input_tokens

@@ -4,14 +4,14 @@ Everything but the `source` of an image block is kept as the bytes that came in,
 keys and the spelling of numbers survive, and so that megabytes of base64 are never parsed as JSON twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 import pybase64
 
-from app.domain import Json, RawImage
+from app.domain import Json, RawImage, RemoteImage, UrlMode
 from app.errors import AppError, ErrorCode, ImageError
 
 JsonObject: TypeAlias = dict[str, msgspec.Raw]
@@ -20,6 +20,12 @@ JsonObject: TypeAlias = dict[str, msgspec.Raw]
 _Kind = TypeVar("_Kind")
 
 _MAX_DEPTH = 32
+_MAX_BLOCKS = 100_000
+"""As many messages as the vendor takes; blocks are held to it too. Source: its documents, /api/messages, 2026-08."""
+
+_MARKS = (b'"image"', b'"document"', b'"file_id"', b"\\u00")
+"""JSON without any of these holds no picture and no file; the last is a letter of the others as an escape."""
+
 _MAX_REASON_CHARS = 200
 
 
@@ -37,6 +43,19 @@ def decode_json(raw: bytes | msgspec.Raw, kind: type[_Kind], expected: str) -> _
         raise AppError(ErrorCode.INVALID_REQUEST, f"{expected}: it is nested too deep") from None
 
 
+def check_text(body: bytes) -> None:
+    """Nothing, where the body is UTF-8; parts of it are passed on undecoded.
+
+    Raises:
+        AppError: `invalid_request`.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+    except UnicodeDecodeError as error:
+        raise AppError(ErrorCode.INVALID_REQUEST, f"the body is not UTF-8 at byte {error.start}") from None
+
+
 def decode_any(raw: bytes | msgspec.Raw, expected: str) -> Json:
     """The JSON as plain values. Raises as `decode_json`."""
     return cast("Json", decode_json(raw, object, expected))
@@ -49,7 +68,19 @@ class Slot:
     index: int
 
 
-Segment: TypeAlias = bytes | Slot
+@dataclass(frozen=True, slots=True)
+class FileSlot:
+    """The place of a file known by an id of ours: of its source object, or of the bare id where `bare`.
+
+    `number` is the picture's place in the request, counted from 1; None for a file that is no picture.
+    """
+
+    file_id: str
+    number: int | None = None
+    bare: bool = False
+
+
+Segment: TypeAlias = bytes | Slot | FileSlot
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +96,26 @@ class MessageBody:
 
     def fill(self, sources: Sequence[bytes]) -> bytes:
         """The request, with the JSON of each picture's source in its slot."""
-        return b"".join(sources[part.index] if isinstance(part, Slot) else part for part in self.segments)
+        parts = [sources[part.index] if isinstance(part, Slot) else part for part in self.segments]
+        return b"".join(part for part in parts if isinstance(part, bytes))
+
+    @property
+    def files(self) -> list[FileSlot]:
+        """The places of files."""
+        return [part for part in self.segments if isinstance(part, FileSlot)]
+
+    def with_files(self, vendor_ids: Mapping[str, str]) -> "MessageBody":
+        """The same body, each file named by the vendor's id."""
+        if not self.files:
+            return self
+        return MessageBody(tuple(_named(part, vendor_ids) for part in self.segments))
+
+
+def _named(part: Segment, vendor_ids: Mapping[str, str]) -> Segment:
+    if not isinstance(part, FileSlot):
+        return part
+    vendor_id = msgspec.json.encode(vendor_ids[part.file_id])
+    return vendor_id if part.bare else b'{"type":"file","file_id":' + vendor_id + b"}"
 
 
 class _Source(msgspec.Struct):
@@ -74,28 +124,62 @@ class _Source(msgspec.Struct):
     type: str = ""
     media_type: str | None = None
     data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
 
 
 @dataclass(slots=True)
 class Lifted:
     """Segments of JSON text and the pictures lifted out of them so far, in the order in which Claude reads them.
 
-    With `keep_remote` pictures by URL or file id stay in the text, for the vendor to fetch, and are only counted.
+    `urls` says what happens to pictures by URL. `bounded` turns false where a part is met whose tokens nobody can tell
+    beforehand: a document, a picture that the vendor fetches. `numbers` are the places of `images` among all pictures,
+    those that stay with the vendor included, counted from 1.
     """
 
-    keep_remote: bool = False
+    urls: UrlMode
+    max_image_bytes: int
     segments: list[Segment] = field(default_factory=list[Segment])
-    images: list[RawImage] = field(default_factory=list[RawImage])
-    remote_images: int = 0
+    images: list[RawImage | RemoteImage] = field(default_factory=list[RawImage | RemoteImage])
+    numbers: list[int] = field(default_factory=list[int])
+    seen: int = 0
+    blocks: int = 0
+    bounded: bool = True
 
     def text(self, *parts: bytes) -> None:
         """Append JSON text."""
         self.segments.extend(parts)
 
-    def picture(self, image: RawImage) -> None:
+    def picture(self, image: RawImage | RemoteImage) -> None:
         """Append the slot of one more picture."""
+        self.seen += 1
         self.segments.append(Slot(len(self.images)))
         self.images.append(image)
+        self.numbers.append(self.seen)
+
+    def picture_by_url(self, url: str, name: str | None = None) -> None:
+        """Append one more picture by URL.
+
+        Raises:
+            ImageError: `url_images_off`.
+        """
+        if self.urls == "fetch":
+            self.picture(RemoteImage(url, name))
+        elif self.urls == "passthrough":
+            self.seen += 1
+            self.bounded = False
+            self.text(b'{"type":"url","url":', msgspec.json.encode(url), b"}")
+        else:
+            raise ImageError(
+                ErrorCode.URL_IMAGES_OFF,
+                "pictures by URL are switched off on this service",
+                hint="send the picture's bytes, or let the operator set VISION_PROXY_URL_IMAGES=fetch",
+            ).about(self.seen + 1, name)
+
+    def picture_by_file(self, file_id: str) -> None:
+        """Append the slot of one more picture, uploaded before."""
+        self.seen += 1
+        self.segments.append(FileSlot(file_id, self.seen))
 
 
 def base64_source(media_type: str, data: bytes) -> bytes:
@@ -141,40 +225,78 @@ def _decode_strictly(text: str) -> bytes | None:
         return None
 
 
-def lift_messages(raw: msgspec.Raw, into: Lifted) -> None:
-    """Append an array of messages to `into`, every image source replaced by a slot, at any depth.
+def may_hold_pictures(text: bytes) -> bool:
+    """Whether JSON could hold a picture or a file; most does not, and need not be looked into."""
+    return any(mark in text for mark in _MARKS)
+
+
+def image_too_large(actual: int, limit: int) -> ImageError:
+    """The refusal of a picture of too many bytes."""
+    return ImageError(
+        ErrorCode.IMAGE_TOO_LARGE,
+        f"more than {limit} bytes, the limit for one picture",
+        actual=actual,
+        limit=limit,
+        hint="scale the picture down; the operator sets VISION_PROXY_MAX_IMAGE_BYTES",
+    )
+
+
+def lift_messages(raw: msgspec.Raw, into: Lifted) -> int:
+    """Append the messages of an array to `into`, every image source replaced by a slot, at any depth; gives how many.
 
     Raises:
         AppError: `invalid_request` where this is not an array of messages.
         ImageError: `invalid_base64`, `url_images_off`, `file_not_found`, naming the picture.
     """
     messages = decode_json(raw, list[msgspec.Raw], "messages must be an array")
+    if len(messages) > _MAX_BLOCKS:
+        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages", limit=_MAX_BLOCKS)
     for number, message in enumerate(messages):
         if number:
             into.text(b",")
         _lift_object(decode_json(message, JsonObject, f"messages.{number} must be an object"), into, 0)
+    return len(messages)
 
 
 def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
-    """Append one message or block, looking into its `content`."""
+    """Append one message, block or source, looking into its `content`."""
     if depth > _MAX_DEPTH:
         raise AppError(ErrorCode.INVALID_REQUEST, f"content is nested more than {_MAX_DEPTH} deep", limit=_MAX_DEPTH)
-    is_image = "type" in value and bytes(value["type"]) == b'"image"'
+    into.blocks += 1
+    kind = decode_any(value["type"], "type must be a text") if "type" in value else None
+    into.bounded = into.bounded and kind not in {"document", "container_upload"}
     into.text(b"{")
     for number, (key, item) in enumerate(value.items()):
         into.text(b"," if number else b"", msgspec.json.encode(key), b":")
-        if is_image and key == "source":
-            _lift_source(item, into)
-        elif key == "content" and _opens_with(item, b"["):
-            _lift_array(item, into, depth)
-        else:
-            into.text(bytes(item))
+        _lift_member(kind, key, item, into, depth)
     into.text(b"}")
 
 
+def _lift_member(kind: Json, key: str, item: msgspec.Raw, into: Lifted, depth: int) -> None:
+    """Append the value of one member of an object of that `type`."""
+    if kind == "image" and key == "source":
+        _lift_source(item, into)
+    elif kind == "document" and key == "source" and _opens_with(item, b"{"):
+        _lift_document(item, into, depth)
+    elif kind == "container_upload" and key == "file_id":
+        into.segments.append(FileSlot(decode_json(item, str, "file_id must be a text"), bare=True))
+    elif key == "content" and _opens_with(item, b"["):
+        _lift_array(item, into, depth)
+    else:
+        into.text(bytes(item))
+
+
 def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
+    """Append an array of blocks; one that can hold no picture as the bytes it is."""
+    text = bytes(raw)
+    if not may_hold_pictures(text):
+        into.text(text)
+        return
+    items = decode_json(raw, list[msgspec.Raw], "content must be an array")
+    if into.blocks + len(items) > _MAX_BLOCKS:
+        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
     into.text(b"[")
-    for number, item in enumerate(decode_json(raw, list[msgspec.Raw], "content must be an array")):
+    for number, item in enumerate(items):
         into.text(b"," if number else b"")
         if _opens_with(item, b"{"):
             _lift_object(decode_json(item, JsonObject, "a block must be an object"), into, depth + 1)
@@ -183,42 +305,43 @@ def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
     into.text(b"]")
 
 
-def _lift_source(raw: msgspec.Raw, into: Lifted) -> None:
-    """Append the slot of the picture that a source object holds, or the object itself where it is kept."""
-    index = len(into.images) + into.remote_images + 1
-    source = decode_json(raw, _Source, f"image {index}: its source must be an object")
-    if source.type == "base64" and source.data is not None:
-        into.picture(_image_of(raw, source.data, source.media_type, index))
-    elif into.keep_remote:
-        into.remote_images += 1
-        into.text(bytes(raw))
+def _lift_document(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
+    """Append a document's source: a slot where it names a file, its blocks looked into where it holds some."""
+    source = decode_json(raw, _Source, "the source of a document must be an object")
+    if source.type == "file" and source.file_id is not None:
+        into.segments.append(FileSlot(source.file_id))
+    elif source.type == "content":
+        _lift_object(decode_json(raw, JsonObject, "the source of a document must be an object"), into, depth + 1)
     else:
-        raise elsewhere(source.type).about(index, None)
+        into.text(bytes(raw))
 
 
-def _image_of(raw: msgspec.Raw, data: str, media_type: str | None, index: int) -> RawImage:
+def _lift_source(raw: msgspec.Raw, into: Lifted) -> None:
+    """Append the slot of the picture that a source object holds or names."""
+    number = into.seen + 1
+    source = decode_json(raw, _Source, f"image {number}: its source must be an object")
+    if source.type == "base64" and source.data is not None:
+        if len(source.data) // 4 * 3 > into.max_image_bytes + 2:
+            raise image_too_large(len(source.data) // 4 * 3, into.max_image_bytes).about(number, None)
+        into.picture(_image_of(raw, source.data, source.media_type, number))
+    elif source.type == "url" and source.url is not None:
+        into.picture_by_url(source.url)
+    elif source.type == "file" and source.file_id is not None:
+        into.picture_by_file(source.file_id)
+    else:
+        raise ImageError(
+            ErrorCode.INVALID_REQUEST, 'the source must be {"type": "base64", "media_type": ..., "data": ...}'
+        ).about(number, None)
+
+
+def _image_of(raw: msgspec.Raw, data: str, media_type: str | None, number: int) -> RawImage:
     strict = _decode_strictly(data)
     if strict is not None:
         return RawImage(strict, "message", media_type=media_type, source_json=bytes(raw))
     try:
         return RawImage(decode_base64(data), "message", media_type=media_type)
     except ImageError as error:
-        raise error.about(index, None) from error
-
-
-def elsewhere(source_type: str) -> ImageError:
-    """The refusal of a picture that does not come with the request: by URL, by file id, or in no known way."""
-    if source_type == "url":
-        return ImageError(
-            ErrorCode.URL_IMAGES_OFF,
-            "pictures by URL are switched off on this service",
-            hint="download the picture and send its bytes",
-        )
-    if source_type == "file":
-        return ImageError(ErrorCode.FILE_NOT_FOUND, "no such file", hint="send the bytes of the picture instead")
-    return ImageError(
-        ErrorCode.INVALID_REQUEST, 'the source must be {"type": "base64", "media_type": ..., "data": ...}'
-    )
+        raise error.about(number, None) from error
 
 
 def _opens_with(raw: msgspec.Raw, bracket: bytes) -> bool:

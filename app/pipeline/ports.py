@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.domain import Caller, Cost, Model, Usage
+from app.domain import Caller, Cost, Model, StoredFile, Usage
 from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.probe import ImageFacts
 from app.imaging.render import PreparedImage
 from app.pricing import Rates
-from app.upstream.claude import EventStream, Reply
+from app.upstream.claude import Call, EventStream, Reply
 
 
 class Access(Protocol):
@@ -35,15 +35,35 @@ class Imaging(Protocol):
     async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage: ...  # noqa: D102
 
 
+class Fetched(Protocol):
+    """A download: its bytes, and what the server called them."""
+
+    @property
+    def data(self) -> bytes: ...  # noqa: D102
+    @property
+    def media_type(self) -> str | None: ...  # noqa: D102
+
+
+class Fetcher(Protocol):
+    """Downloads pictures by URL, guarded."""
+
+    async def fetch(self, url: str) -> Fetched: ...  # noqa: D102
+
+
+class Files(Protocol):
+    """Knows which of the vendor's files are whose."""
+
+    async def add(self, file: StoredFile) -> None: ...  # noqa: D102
+    async def find(self, owner: str, ids: Sequence[str]) -> Mapping[str, StoredFile]: ...  # noqa: D102
+    async def page(self, owner: str, limit: int, before: str | None) -> list[StoredFile]: ...  # noqa: D102
+    async def remove(self, owner: str, file_id: str) -> None: ...  # noqa: D102
+
+
 class Upstream(Protocol):
     """Speaks to the Claude API."""
 
-    async def create(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
-    async def count_tokens(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
-    async def get(self, path: str, headers: Mapping[str, str], query: str = "") -> Reply: ...  # noqa: D102
-    def stream(  # noqa: D102
-        self, body: bytes, headers: Mapping[str, str], query: str = ""
-    ) -> AbstractAsyncContextManager[EventStream]: ...
+    async def send(self, call: Call) -> Reply: ...  # noqa: D102
+    def stream(self, call: Call) -> AbstractAsyncContextManager[EventStream]: ...  # noqa: D102
 
 
 class Price(Protocol):
@@ -71,6 +91,8 @@ class Services:
 
     access: Access
     catalog: Catalog
+    fetcher: Fetcher
+    files: Files
     imaging: Imaging
     upstream: Upstream
     price: Price

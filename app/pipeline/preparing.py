@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from app.domain import Model, Notice, RawImage
+from app.domain import Model, Notice, RawImage, RemoteImage, Size
 from app.errors import AppError, ErrorCode, ImageError
-from app.imaging.plan import ImagePlan, bounds_for, make_plan, plan_image
+from app.imaging.plan import MANY_IMAGES, ImagePlan, bounds_for, make_plan, plan_image
 from app.imaging.probe import ImageFacts
 from app.imaging.render import PreparedImage
-from app.imaging.tokens import billed_tokens
+from app.imaging.tokens import billed_tokens, seen_size
+from app.pipeline.collecting import first_error
 from app.pipeline.message_body import base64_source
 from app.pipeline.ports import Services
 from app.pipeline.reports import FileFacts, ImageReport, SentImage
-from app.pipeline.request import VisionRequest
+from app.pipeline.request import StoredPicture, VisionRequest
 from app.pipeline.sharing import fair_shares
 
 MAX_REQUEST_BYTES = 32_000_000
@@ -28,9 +29,13 @@ _SOURCE_OVERHEAD_BYTES = len(base64_source("image/jpeg", b""))
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """A picture with what it is and what it should become; nothing has been decoded yet. `index` counts from 0."""
+    """A picture with what it is and what it should become; nothing has been decoded yet.
+
+    `index` is its place among the request's images, counted from 0; `number` that among all pictures, from 1.
+    """
 
     index: int
+    number: int
     raw: RawImage
     facts: ImageFacts
     plan: ImagePlan
@@ -38,29 +43,23 @@ class PlannedImage:
 
 
 async def plan_images(request: VisionRequest, services: Services) -> tuple[Model, list[PlannedImage]]:
-    """What each picture of the request becomes for its model, by headers and arithmetic alone.
+    """What each picture of a collected request becomes for its model, by headers and arithmetic alone.
 
     Raises:
-        AppError: `too_many_images`.
+        AppError: `url_images_off`.
         ImageError: the first picture that cannot be used; the others that cannot are in its details.
     """
     model = services.catalog.find(request.model)
-    count = len(request.images) + request.remote_images
-    if count > model.max_images:
-        raise AppError(
-            ErrorCode.TOO_MANY_IMAGES,
-            f"{count} images in the request, earlier turns included; {model.id} takes {model.max_images}",
-            actual=count,
-            limit=model.max_images,
-            hint="send them in several requests, or choose a model with a context of 1M tokens (600 images)",
-        )
-    probed = await services.imaging.probe([image.data for image in request.images])
-    facts = _all_usable(probed, request.images)
-    bounds = bounds_for(model, request.detail, request.max_image_tokens, count, steady=request.steady)
+    _refuse_unseen(request)
+    images = [image for image in request.images if isinstance(image, RawImage)]
+    probed = await services.imaging.probe([image.data for image in images])
+    facts = _all_usable(probed, images, request.numbers)
+    bounds = bounds_for(model, request.detail, request.max_image_tokens, request.picture_count, steady=request.steady)
     planned: list[PlannedImage] = []
-    for index, (raw, known) in enumerate(zip(request.images, facts, strict=True)):
+    for index, (raw, known) in enumerate(zip(images, facts, strict=True)):
         plan = plan_image(known, len(raw.data), bounds)
-        planned.append(PlannedImage(index, raw, known, plan, billed_tokens(plan.target, model.tier)))
+        tokens = billed_tokens(plan.target, model.tier)
+        planned.append(PlannedImage(index, request.numbers[index], raw, known, plan, tokens))
     return model, planned
 
 
@@ -86,24 +85,60 @@ def request_bytes(request: VisionRequest, images: Sequence[SentImage]) -> bytes:
     return request.body.fill([_source(raw, image) for raw, image in zip(request.images, images, strict=True)])
 
 
-def _source(raw: RawImage, image: SentImage) -> bytes:
+def _source(raw: RawImage | RemoteImage, image: SentImage) -> bytes:
     """The JSON of a picture's source; the very object that came where nothing of it had to change."""
-    if raw.source_json is not None and image.data is raw.data and image.media_type == raw.media_type:
-        return raw.source_json
+    if isinstance(raw, RawImage) and image.data is raw.data and image.media_type == raw.media_type:
+        return raw.source_json or base64_source(image.media_type, image.data)
     return base64_source(image.media_type, image.data)
 
 
-def request_notices(model: Model) -> tuple[Notice, ...]:
+def all_reports(request: VisionRequest, model: Model, images: Sequence[SentImage]) -> tuple[ImageReport, ...]:
+    """What became of every picture that this service knows, in the order in which Claude reads them."""
+    stored = [_stored_report(picture, request, model) for picture in request.stored]
+    return tuple(sorted([*stored, *(image.report for image in images)], key=lambda report: report.index))
+
+
+def request_notices(request: VisionRequest, model: Model) -> tuple[Notice, ...]:
     """What the caller should know that is not about one picture."""
-    if model.known:
-        return ()
-    return (
-        Notice(
-            "unknown_model",
-            f"{model.id} is not in the catalog: pictures were prepared by the standard tier's limits, "
-            f"at most {model.max_images} a request",
-        ),
-    )
+    notices: list[Notice] = []
+    if not model.known:
+        notices.append(
+            Notice(
+                "unknown_model",
+                f"{model.id} is not in the catalog: pictures were prepared by the standard tier's limits, "
+                f"at most {model.max_images} a request",
+            )
+        )
+    unseen = _unseen(request)
+    if unseen:
+        notices.append(
+            Notice(
+                "url_passed_through",
+                f"{unseen} of {request.picture_count} pictures are fetched by the vendor: not prepared, and not in the "
+                "token figures of this report",
+            )
+        )
+    return tuple(notices)
+
+
+def _unseen(request: VisionRequest) -> int:
+    """How many pictures the vendor fetches by URL."""
+    return request.picture_count - len(request.images) - len(request.stored)
+
+
+def _refuse_unseen(request: VisionRequest) -> None:
+    """Nothing, unless pictures by URL would have to be sized although fetching them is off.
+
+    Raises:
+        AppError: `url_images_off`.
+    """
+    if request.url_mode == "off" and request.picture_count > MANY_IMAGES and _unseen(request):
+        raise AppError(
+            ErrorCode.URL_IMAGES_OFF,
+            f"with {request.picture_count} images every side must be under 2000 px, and those by URL cannot be "
+            "measured while pictures by URL are switched off",
+            hint="send their bytes, or let the operator set VISION_PROXY_URL_IMAGES=fetch",
+        )
 
 
 async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> list[PreparedImage]:
@@ -114,14 +149,14 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
         try:
             results[image.index] = await services.imaging.prepare(image.raw.data, image.facts, image.plan)
         except ImageError as error:
-            raise error.about(image.index + 1, image.raw.name) from error
+            raise error.about(image.number, image.raw.name) from error
 
     try:
         async with anyio.create_task_group() as tasks:
             for image in planned:
                 tasks.start_soon(one, image)
     except* ImageError as group:
-        raise _first(group) from group
+        raise first_error(group) from group
     return [results[image.index] for image in planned]
 
 
@@ -155,11 +190,12 @@ def _reduced(
 def _sent(request: VisionRequest, image: PlannedImage, result: PreparedImage, model: Model) -> SentImage:
     raw, facts = image.raw, image.facts
     report = ImageReport(
-        index=image.index + 1,
-        label=request.labels[image.index],
+        index=image.number,
+        label=request.labels.get(image.number),
         name=raw.name,
         source=raw.source,
         original=FileFacts(facts.format.media_type, facts.size, len(raw.data), facts.sha256),
+        seen=seen_size(result.size, model.tier),
         sent=FileFacts(result.media_type, result.size, len(result.data), result.sha256),
         operations=result.operations,
         tokens=billed_tokens(result.size, model.tier),
@@ -168,15 +204,36 @@ def _sent(request: VisionRequest, image: PlannedImage, result: PreparedImage, mo
     return SentImage(result.data, result.media_type, report)
 
 
-def _all_usable(probed: Sequence[ImageFacts | ImageError], images: Sequence[RawImage]) -> list[ImageFacts]:
+def _stored_report(picture: StoredPicture, request: VisionRequest, model: Model) -> ImageReport:
+    """The report of a picture that was prepared when it was uploaded."""
+    file = picture.file
+    size = file.size or Size(1, 1)
+    facts = FileFacts(file.media_type, size, file.size_bytes, file.sha256)
+    return ImageReport(
+        index=picture.number,
+        label=request.labels.get(picture.number),
+        name=file.name,
+        source="file",
+        original=facts,
+        sent=facts,
+        seen=seen_size(size, model.tier),
+        operations=(),
+        tokens=billed_tokens(size, model.tier),
+        notices=(),
+    )
+
+
+def _all_usable(
+    probed: Sequence[ImageFacts | ImageError], images: Sequence[RawImage], numbers: Sequence[int]
+) -> list[ImageFacts]:
     """The facts of every picture.
 
     Raises:
         ImageError: the first that has none; `details.others` holds the messages of the rest.
     """
     refused = [
-        result.about(index, image.name)
-        for index, (result, image) in enumerate(zip(probed, images, strict=True), start=1)
+        result.about(number, image.name)
+        for number, result, image in zip(numbers, probed, images, strict=True)
         if isinstance(result, ImageError)
     ]
     if refused:
@@ -185,12 +242,6 @@ def _all_usable(probed: Sequence[ImageFacts | ImageError], images: Sequence[RawI
             first.details["others"] = [error.message for error in others]
         raise first
     return [result for result in probed if isinstance(result, ImageFacts)]
-
-
-def _first(group: BaseExceptionGroup[ImageError]) -> ImageError:
-    """The error of the picture that comes first in the request."""
-    errors = [error for error in group.exceptions if isinstance(error, ImageError)]
-    return min(errors, key=lambda error: str(error.details.get("image", "")).zfill(4))
 
 
 def _base64_chars(size_bytes: int) -> int:

@@ -9,15 +9,30 @@ from app.domain import Model, Notice
 from app.errors import UpstreamError
 from app.imaging.plan import make_plan
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
+from app.pipeline.collecting import collect
 from app.pipeline.costing import refuse_above_cap
 from app.pipeline.ports import Services
-from app.pipeline.preparing import PlannedImage, plan_images, prepare_images, request_bytes, request_notices
+from app.pipeline.preparing import (
+    PlannedImage,
+    all_reports,
+    plan_images,
+    prepare_images,
+    request_bytes,
+    request_notices,
+)
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
+from app.upstream.claude import Call
+
+MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
 
 _UNBOUNDED = 1 << 62
 _BYTES_REFUSED = re.compile(r"image exceeds .{1,20} maximum: \d+ bytes > (\d+) bytes")
 """The vendor's words; it has no error code for this one. Source: anthropics/claude-code#10612 on GitHub, 2025-11."""
+
+_UNREADABLE = "Could not process image"
+"""The vendor's words, without an error code too. Source: anthropics/claude-code#4083 on GitHub, 2025-07."""
 
 _Reply = TypeVar("_Reply")
 
@@ -38,6 +53,10 @@ class Ready:
         """Of all pictures together, by the vendor's rule."""
         return sum(image.tokens for image in self.images)
 
+    def call(self, path: str) -> Call:
+        """The request to that endpoint."""
+        return Call("POST", path, self.request.headers, self.request.query, self.body)
+
 
 async def make_ready(request: VisionRequest, services: Services) -> Ready:
     """Everything that happens before money can be spent.
@@ -45,9 +64,16 @@ async def make_ready(request: VisionRequest, services: Services) -> Ready:
     Raises:
         AppError: a picture or a limit in the way.
     """
+    request = await collect(request, services)
     model, planned = await plan_images(request, services)
-    refuse_above_cap(model, request, sum(image.tokens for image in planned), services)
-    return await _prepared(request, model, planned, services, request_notices(model))
+    refuse_above_cap(model, request, planned_tokens(request, model, planned), services)
+    return await _prepared(request, model, planned, services, request_notices(request, model))
+
+
+def planned_tokens(request: VisionRequest, model: Model, planned: Sequence[PlannedImage]) -> int:
+    """Of all pictures that this service knows, files included."""
+    stored = sum(report.tokens for report in all_reports(request, model, ()))
+    return stored + sum(image.tokens for image in planned)
 
 
 async def call_mended(
@@ -55,10 +81,11 @@ async def call_mended(
 ) -> tuple[Ready, _Reply]:
     """The reply to the request, and the request as it was in the end.
 
-    A refusal that states a smaller limit for the side or the bytes of a picture leads to one preparation at that limit
-    and one more call, told in a notice.
+    A refusal that states a smaller limit for the side or the bytes of a picture, or that finds one unreadable, leads to
+    one preparation that keeps to it and one more call, told in a notice.
 
     Raises:
+        ImageError: the picture that the vendor could not read, and neither can we.
         UpstreamError: the refusal, where nothing can be mended or it did not help.
     """
     try:
@@ -67,26 +94,29 @@ async def call_mended(
         mended = _mended(ready, error)
         if mended is None:
             raise
-        planned, limit = mended
-    notice = Notice("prepared_again", f"the Claude API refused a picture over {limit}; all were prepared to fit it")
+        planned, reason = mended
+    notice = Notice("prepared_again", f"the Claude API refused {reason}; they were prepared anew and sent again")
     again = await _prepared(ready.request, ready.model, planned, services, (*ready.notices, notice))
     return again, await call(again)
 
 
 def _mended(ready: Ready, error: UpstreamError) -> tuple[list[PlannedImage], str] | None:
-    """The plans that keep the limit which the refusal states, and that limit; None where they keep it already."""
+    """Plans that avoid what the refusal states, and what that is; None where these do already."""
     upstream = error.details.get("upstream")
     side_px = upstream.get("max_side_length_pixels") if isinstance(upstream, dict) else None
     refused_bytes = _BYTES_REFUSED.search(error.message)
     if isinstance(side_px, int) and side_px > 0:
-        limit = f"{side_px} px"
+        reason = f"a picture over {side_px} px"
         planned = [_within_side(image, side_px, ready.model) for image in ready.planned]
     elif refused_bytes is not None:
-        limit = f"{refused_bytes[1]} base64 characters"
+        reason = f"a picture over {refused_bytes[1]} base64 characters"
         planned = [_within_bytes(image, int(refused_bytes[1]) // 4 * 3) for image in ready.planned]
+    elif _UNREADABLE in error.message:
+        reason = "a picture it could not read"
+        planned = [replace(image, plan=replace(image.plan, keep_bytes=False)) for image in ready.planned]
     else:
         return None
-    return (planned, limit) if planned != list(ready.planned) else None
+    return (planned, reason) if planned != list(ready.planned) else None
 
 
 def _within_side(image: PlannedImage, side_px: int, model: Model) -> PlannedImage:
@@ -109,4 +139,4 @@ async def _prepared(
 ) -> Ready:
     images = await prepare_images(request, model, planned, services)
     body = request_bytes(request, images)
-    return Ready(request, model, planned, tuple(image.report for image in images), body, notices)
+    return Ready(request, model, planned, all_reports(request, model, images), body, notices)

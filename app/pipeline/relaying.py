@@ -3,37 +3,36 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from app.domain import Cost, Usage
+from app.pipeline.billing import cost_of
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
-from app.pipeline.ready import Ready, call_mended, make_ready
+from app.pipeline.ready import MESSAGES, Ready, call_mended, make_ready
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream import MessageBuilder
 from app.upstream.claude import EventStream
 
-Endpoint = Literal["messages", "count_tokens"]
-
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A good answer of the vendor's. `content` is what it said; `cost` is None where it has none or no known price."""
+    """A good answer of the vendor's. `content` is what it said; `billed` is whether it tells of usage."""
 
     content: bytes
     headers: Mapping[str, str]
     images: tuple[ImageReport, ...]
     image_tokens: int
-    usage: Usage | None
     cost: Cost | None
+    billed: bool
 
 
-async def relay(request: VisionRequest, endpoint: Endpoint, services: Services, watch: Stopwatch) -> Relayed:
-    """The vendor's answer to the request with its pictures prepared.
+async def relay(request: VisionRequest, path: str, services: Services, watch: Stopwatch) -> Relayed:
+    """The vendor's answer to the request, at that path of its API, with its pictures prepared.
 
     Raises:
         AppError: a picture or a limit in the way.
@@ -41,12 +40,11 @@ async def relay(request: VisionRequest, endpoint: Endpoint, services: Services, 
     """
     ready = await make_ready(request, services)
     watch.lap("normalize")
-    send = services.upstream.create if endpoint == "messages" else services.upstream.count_tokens
-    ready, reply = await call_mended(ready, services, lambda ready: send(ready.body, request.headers, request.query))
+    ready, reply = await call_mended(ready, services, lambda ready: services.upstream.send(ready.call(path)))
     watch.lap("upstream")
-    usage = usage_of(reply.content) if endpoint == "messages" else None
-    cost = None if usage is None else _cost(ready, usage, services)
-    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, usage, cost)
+    billed = _billed(reply.content) if path == MESSAGES else None
+    cost = None if billed is None else cost_of(ready, billed, services)
+    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed=billed is not None)
 
 
 @asynccontextmanager
@@ -62,9 +60,7 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
         ready, events = await call_mended(
             ready,
             services,
-            lambda ready: opened.enter_async_context(
-                services.upstream.stream(ready.body, request.headers, request.query)
-            ),
+            lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )
         yield RelayedStream(ready, events, services)
 
@@ -114,8 +110,7 @@ class RelayedStream:
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
-        usage = self._bill.usage
-        return usage, _cost(self._ready, usage, self._services) if usage else None
+        return self._bill.usage, cost_of(self._ready, self._bill.message, self._services)
 
     @property
     def complete(self) -> bool:
@@ -123,18 +118,19 @@ class RelayedStream:
         return self._bill.complete
 
     def _read(self, name: str, event: bytes) -> None:
-        if name in {"message_start", "message_delta", "message_stop"}:
+        if name in {"message_start", "content_block_start", "message_delta", "message_stop"}:
             data = event_data(event)
             if data is not None:
                 self._bill.add(msgspec.json.decode(data))
 
 
-def usage_of(content: bytes) -> Usage | None:
-    """The `usage` object of a Messages answer; None where there is none."""
+def _billed(content: bytes) -> dict[str, Any] | None:
+    """The members of a Messages answer that say what it cost; None where it has no usage."""
     try:
-        return msgspec.json.decode(content, type=_WithUsage).usage
+        answer = msgspec.json.decode(content, type=_Billed)
     except msgspec.DecodeError:
         return None
+    return None if answer.usage is None else msgspec.structs.asdict(answer)
 
 
 def event_name(event: bytes) -> str:
@@ -156,15 +152,14 @@ def event_data(event: bytes) -> bytes | None:
     return data
 
 
-class _WithUsage(msgspec.Struct):
+class _Billed(msgspec.Struct):
+    model: str | None = None
     usage: dict[str, Any] | None = None
+    stop_reason: str | None = None
+    content: list[msgspec.Raw] | None = None
 
 
 def _event_end(pending: bytearray) -> int:
     """How long the first whole event is; 0 where none is whole yet."""
     ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := pending.find(mark)) >= 0]
     return min(ends, default=0)
-
-
-def _cost(ready: Ready, usage: Usage, services: Services) -> Cost | None:
-    return services.price(ready.model.id, usage, ready.image_tokens, services.clock.now())

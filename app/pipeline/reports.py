@@ -29,6 +29,8 @@ class ImageReport:
     source: ImageSource
     original: FileFacts
     sent: FileFacts
+    seen: Size
+    """The size at which the model sees it: that of `sent`, or smaller where the vendor scales it down."""
     operations: tuple[str, ...]
     tokens: int
     notices: tuple[Notice, ...]
@@ -36,12 +38,12 @@ class ImageReport:
     @property
     def scale_x(self) -> float:
         """Turns an x that Claude gives into one of the original."""
-        return self.original.size.width_px / self.sent.size.width_px
+        return self.original.size.width_px / self.seen.width_px
 
     @property
     def scale_y(self) -> float:
         """Turns a y that Claude gives into one of the original."""
-        return self.original.size.height_px / self.sent.size.height_px
+        return self.original.size.height_px / self.seen.height_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Answer:
     content: tuple[Json, ...]
     stop_reason: str | None
     stop_sequence: str | None
+    stop_details: Json
     sandbox: bool
     images: tuple[ImageReport, ...]
     usage: Usage

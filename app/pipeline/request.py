@@ -7,12 +7,29 @@ from typing import Any
 
 import msgspec
 
-from app.domain import DetailLevel, Json, RawImage, Usage
-from app.errors import AppError, ErrorCode
-from app.pipeline.message_body import JsonObject, Lifted, MessageBody, decode_any, decode_json, lift_messages
+from app.domain import DetailLevel, FileImage, Json, RawImage, RemoteImage, StoredFile, UrlMode, Usage
+from app.errors import AppError, ErrorCode, ImageError
+from app.pipeline.message_body import (
+    JsonObject,
+    Lifted,
+    MessageBody,
+    check_text,
+    decode_any,
+    decode_json,
+    lift_messages,
+    may_hold_pictures,
+)
 
 OWN_FIELDS = frozenset({"model", "max_tokens", "messages", "system", "stream", "stop_sequences", "thinking"})
 """Messages fields that the native endpoints have under the same name; `extra` may not say them a second time."""
+
+_BOUNDED_EXTRA = frozenset(
+    {
+        *("metadata", "tools", "tool_choice", "output_config", "cache_control", "service_tier", "speed"),
+        *("inference_geo", "user_profile_id", "workspace_id"),
+    }
+)
+"""Fields of `extra` whose cost the upper bound covers; any other may bring tokens or models that nobody can foresee."""
 
 _COUNTED = frozenset(
     {
@@ -24,28 +41,57 @@ _COUNTED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture of the request that is a file at the vendor; `number` is its place, counted from 1."""
+
+    number: int
+    file: StoredFile
+
+
+@dataclass(frozen=True, slots=True)
 class VisionRequest:
-    """What the pipeline works on. `images` and `labels` go together, in the order in which Claude reads them."""
+    """What the pipeline works on.
+
+    `images` are in the order in which Claude reads them, `numbers` their places among all `picture_count` pictures of
+    the request, counted from 1: some may be files at the vendor, or URLs that it fetches itself. `labels` are by place.
+    """
 
     model: str
     body: MessageBody
-    images: tuple[RawImage, ...]
-    labels: tuple[str | None, ...]
+    images: tuple[RawImage | RemoteImage, ...]
+    numbers: tuple[int, ...]
+    picture_count: int
+    labels: Mapping[int, str]
     max_tokens: int
     stream: bool = False
     detail: DetailLevel = "auto"
     max_image_tokens: int | None = None
     max_cost_usd: Decimal | None = None
+    max_fetched_bytes: int = 0
+    """Of all pictures by URL together."""
+    bounded: bool = True
+    """Whether an upper bound of its cost can be given."""
     billed_as: Usage = field(default_factory=dict[str, Json])
     """What the request says of its price, as `usage` will repeat it: speed, place of inference, cache writes."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Sent on with the call."""
     query: str = ""
     """Sent on with the call, as it came."""
-    remote_images: int = 0
-    """Pictures that the vendor fetches: counted, and never seen here."""
+    owner: str = ""
+    """Whose files it may name."""
+    url_mode: UrlMode = "off"
+    stored: tuple[StoredPicture, ...] = ()
+    """The pictures that are files, once they have been looked up."""
     steady: bool = False
     """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableImage:
+    """A picture that could not be read from the request; refused once its place is known."""
+
+    error: ImageError
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +100,7 @@ class Question:
 
     model: str
     max_tokens: int
-    images: Sequence[RawImage]
+    images: Sequence[RawImage | RemoteImage | FileImage | UnusableImage]
     prompt: str | None = None
     system: Json = None
     stop_sequences: Sequence[str] | None = None
@@ -66,8 +112,10 @@ class Question:
     stream: bool = False
 
 
-def compose(question: Question, *, counting: bool = False) -> tuple[MessageBody, list[RawImage], list[str | None]]:
-    """The Messages body, all pictures of it in the order Claude reads them, and the label of each.
+def compose(
+    question: Question, urls: UrlMode, max_image_bytes: int, *, counting: bool = False
+) -> tuple[Lifted, Mapping[int, str]]:
+    """The Messages body with its pictures lifted out, and the labels of those that have one, by their place.
 
     Pictures come before the prompt, as the vendor's guidance says, each behind its label where labels are on: by
     default where there are two or more. Numbers go on from the pictures of earlier turns, whose labels are unknown.
@@ -77,31 +125,51 @@ def compose(question: Question, *, counting: bool = False) -> tuple[MessageBody,
         AppError: `no_image`, or `invalid_request` where `extra` repeats a field.
         ImageError: a picture in `messages` that cannot be used.
     """
-    turns = Lifted()
-    if question.messages is not None:
-        lift_messages(question.messages, turns)
-    labels: list[str | None] = [None] * len(turns.images)
-    turns.text(b"," if turns.segments else b"", b'{"role":"user","content":[')
-    total = len(turns.images) + len(question.images)
+    lifted = Lifted(urls, max_image_bytes, bounded=_is_bounded(question.extra))
+    lifted.text(b"{", *_fields(question, counting=counting), b'"messages":[')
+    if question.messages is not None and lift_messages(question.messages, lifted):
+        lifted.text(b",")
+    total = lifted.seen + len(question.images)
     if not total:
         raise AppError(
             ErrorCode.NO_IMAGE, "the request holds no picture", hint="send one as the form file `image` or in `images`"
         )
-    labelled = question.labels if question.labels is not None else total > 1
+    lifted.text(b'{"role":"user","content":[')
+    labels: dict[int, str] = {}
     for image in question.images:
-        label = f"Image {len(turns.images) + 1}" if labelled else None
-        labels.append(label)
-        if label is not None:
-            turns.text(_text_block(f"{label}:"), b",")
-        turns.text(b'{"type":"image","source":')
-        turns.picture(image)
-        turns.text(b"},")
-    turns.text(_text_block(question.prompt or _default_prompt(len(question.images))), b"]}")
-    opening = b"{" + b"".join(_fields(question, counting=counting)) + b'"messages":['
-    return MessageBody((opening, *turns.segments, b"]}")), turns.images, labels
+        if question.labels if question.labels is not None else total > 1:
+            label = labels[lifted.seen + 1] = f"Image {lifted.seen + 1}"
+            lifted.text(_text_block(f"{label}:"), b",")
+        lifted.text(b'{"type":"image","source":')
+        _add(image, lifted)
+        lifted.text(b"},")
+    lifted.text(_text_block(question.prompt or _default_prompt(len(question.images))), b"]}]}")
+    return lifted, labels
 
 
-def from_messages(body: bytes, headers: Mapping[str, str], query: str, *, steady: bool) -> VisionRequest:
+def _add(image: RawImage | RemoteImage | FileImage | UnusableImage, to: Lifted) -> None:
+    if isinstance(image, UnusableImage):
+        raise image.error.about(to.seen + 1, image.name)
+    if isinstance(image, FileImage):
+        to.picture_by_file(image.file_id)
+    elif isinstance(image, RemoteImage):
+        to.picture_by_url(image.url, image.name)
+    else:
+        to.picture(image)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """What the operator and the caller's key allow a drop-in request."""
+
+    owner: str
+    url_mode: UrlMode
+    max_image_bytes: int
+    max_fetched_bytes: int
+    steady: bool
+
+
+def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
     """A body of `/v1/messages` with its pictures lifted out; one without pictures stays the very bytes that came.
 
     Any `cache_control` makes it steady, for then a picture that changes is paid for again.
@@ -110,26 +178,31 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, *, steady
         AppError: `invalid_request` where this is no JSON object with an array of messages.
         ImageError: a picture that is not base64.
     """
+    check_text(body)
     fields = decode_json(body, JsonObject, "the body must be a JSON object")
     facts = decode_json(body, _MessagesFacts, "the body must be a Messages request")
-    lifted = Lifted(keep_remote=True)
-    if b'"image"' in body or b"\\u00" in body:  # the second is a letter of it written as an escape
+    lifted = Lifted("fetch" if policy.url_mode == "fetch" else "passthrough", policy.max_image_bytes)
+    if may_hold_pictures(body):
         _lift_body(fields, lifted)
-    segments = tuple(lifted.segments) if lifted.images else (body,)
-    message_body = MessageBody(segments)
+    touched = any(not isinstance(segment, bytes) for segment in lifted.segments)
+    message_body = MessageBody(tuple(lifted.segments) if touched else (body,))
     hints = billing_hints(fields, message_body)
     return VisionRequest(
         model=facts.model if isinstance(facts.model, str) else "",
         body=message_body,
         images=tuple(lifted.images),
-        labels=(None,) * len(lifted.images),
+        numbers=tuple(lifted.numbers),
+        picture_count=lifted.seen,
+        labels={},
         max_tokens=int(facts.max_tokens) if isinstance(facts.max_tokens, int | float) else 0,
         stream=facts.stream is True,
         billed_as=hints,
         headers=headers,
         query=query,
-        remote_images=lifted.remote_images,
-        steady=steady or "cache_control" in hints,
+        owner=policy.owner,
+        url_mode=policy.url_mode,
+        max_fetched_bytes=policy.max_fetched_bytes,
+        steady=policy.steady or b'"cache_control"' in body,
     )
 
 
@@ -156,14 +229,34 @@ def _lift_body(fields: JsonObject, into: Lifted) -> None:
 
 
 def billing_hints(extra: JsonObject, body: MessageBody) -> Usage:
-    """What the request says of its own price: `speed`, `inference_geo`, and whether it writes to the cache."""
+    """What the request says of its own price: `speed`, `inference_geo`, and whether it may write to the cache.
+
+    The last is true where in doubt: an escaped letter could spell it.
+    """
     hints: dict[str, Json] = {}
     for name in ("speed", "inference_geo"):
         if name in extra:
             hints[name] = decode_any(extra[name], f"extra.{name} must be JSON")
-    if any(b'"cache_control"' in segment for segment in body.segments if isinstance(segment, bytes)):
+    texts = [segment for segment in body.segments if isinstance(segment, bytes)]
+    if any(b'"cache_control"' in text or b"\\u00" in text for text in texts):
         hints["cache_control"] = True
     return hints
+
+
+class _Tool(msgspec.Struct):
+    """A tool of a request, as far as it says who runs it."""
+
+    type: str = "custom"
+
+
+def _is_bounded(extra: JsonObject) -> bool:
+    """Whether the fields of `extra` leave the cost foreseeable: no tool that the vendor runs, nothing unknown."""
+    if not _BOUNDED_EXTRA.issuperset(extra):
+        return False
+    if "tools" not in extra:
+        return True
+    tools = decode_json(extra["tools"], list[_Tool], "extra.tools must be an array of tools")
+    return all(tool.type == "custom" for tool in tools)
 
 
 def _fields(question: Question, *, counting: bool) -> list[bytes]:

@@ -23,6 +23,7 @@ Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-2
 """
 
 _MILLION = 1_000_000
+_MOST_TOKENS = 10**12
 _THOUSAND = 1_000
 
 
@@ -46,6 +47,9 @@ class TokenCounts:
 def count_tokens(usage: Usage) -> TokenCounts:
     """The counts of an upstream `usage` object. Writes without a breakdown count as those of five minutes.
 
+    Raises:
+        ValueError: a count is no number, or there is none of input or output; what was billed cannot be told.
+
     Source: https://platform.claude.com/docs/en/build-with-claude/prompt-caching, seen 2026-08-22.
     """
     writes = _int(usage, "cache_creation_input_tokens")
@@ -54,11 +58,11 @@ def count_tokens(usage: Usage) -> TokenCounts:
     five_minutes = _int(lifetimes, "ephemeral_5m_input_tokens") if isinstance(lifetimes, Mapping) else 0
     tools = usage.get("server_tool_use")
     return TokenCounts(
-        uncached_input=_int(usage, "input_tokens"),
+        uncached_input=_int(usage, "input_tokens", required=True),
         cache_write_5m=max(writes - one_hour, five_minutes),
         cache_write_1h=one_hour,
         cache_read=_int(usage, "cache_read_input_tokens"),
-        output=_int(usage, "output_tokens"),
+        output=_int(usage, "output_tokens", required=True),
         web_searches=_int(tools, "web_search_requests") if isinstance(tools, Mapping) else 0,
     )
 
@@ -69,7 +73,10 @@ def price(model_id: str, usage: Usage, image_tokens: int, at: datetime) -> Cost 
     `image_tokens` are the request's, by the vendor's rule. Their share of the input cost is exact where nothing was
     cached; where a part was, it is proportional, for the bill does not say which tokens were.
     """
-    counts = count_tokens(usage)
+    try:
+        counts = count_tokens(usage)
+    except ValueError:
+        return None
     prices = _prices_of(model_id, usage, at)
     if prices is None:
         return None
@@ -147,6 +154,11 @@ def _price_context(usage: Usage) -> dict[str, str]:
     return context
 
 
-def _int(values: Mapping[str, Json], key: str) -> int:
+def _int(values: Mapping[str, Json], key: str, *, required: bool = False) -> int:
+    """A count; 0 where it is null or absent and need not be there."""
     value = values.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if value is None and not required:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST_TOKENS:
+        raise ValueError(key)
+    return value

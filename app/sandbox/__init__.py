@@ -10,5 +10,6 @@ It imitates somebody else's service, so it shares nothing with this one but the 
 
 from app.sandbox.app import create_sandbox
 from app.sandbox.server import sandbox_in_thread, serve_sandbox
+from app.sandbox.state import State
 
-__all__ = ["create_sandbox", "sandbox_in_thread", "serve_sandbox"]
+__all__ = ["State", "create_sandbox", "sandbox_in_thread", "serve_sandbox"]

@@ -7,19 +7,21 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.sandbox import control, messages, models
+from app.sandbox import batches, control, files, messages, models
 from app.sandbox.attendance import Attendance, visit_of
 from app.sandbox.errors import SandboxError, error_body, not_found
 from app.sandbox.state import State
 
 
-def create_sandbox() -> ASGIApp:
-    """A fresh sandbox: empty journal, empty prompt cache, no fault counted yet."""
-    state = State()
+def create_sandbox(state: State | None = None) -> ASGIApp:
+    """A sandbox, by default a fresh one: empty journal and prompt cache, no file, batch or fault counted yet."""
+    state = state or State()
     application = Starlette(
         routes=[
             Route("/livez", _live),
             *control.routes(state),
+            *batches.routes(state),
+            *files.routes(state),
             *messages.routes(state),
             *models.routes(state),
         ],

@@ -42,6 +42,7 @@ class Bill:
     output: int = 0
     speed: str = "standard"
     inference_geo: str = "global"
+    service_tier: str = "standard"
 
     def with_output(self, tokens: int) -> "Bill":
         """The same bill for that much output."""
@@ -66,7 +67,7 @@ class Bill:
                 "ephemeral_5m_input_tokens": self.written_5m,
                 "ephemeral_1h_input_tokens": self.written_1h,
             },
-            "service_tier": "standard",
+            "service_tier": self.service_tier,
             "speed": self.speed,
             "inference_geo": self.inference_geo,
         }

@@ -26,19 +26,19 @@ class SandboxError(Exception):
         self.headers = dict(headers or {})
 
 
-def invalid(message: str) -> SandboxError:
+def invalid(message: str, *, error_code: str | None = None) -> SandboxError:
     """400 for a request that is wrong in itself."""
-    return SandboxError(400, "invalid_request_error", message)
+    return SandboxError(400, "invalid_request_error", message, details=_coded(error_code))
 
 
-def not_found(message: str) -> SandboxError:
-    """404 for a route, model or file that there is not."""
-    return SandboxError(404, "not_found_error", message)
+def not_found(message: str, *, error_code: str | None = None) -> SandboxError:
+    """404 for a route, model, file or batch that there is not."""
+    return SandboxError(404, "not_found_error", message, details=_coded(error_code))
 
 
-def body_too_large() -> SandboxError:
-    """413 for too many bytes."""
-    return SandboxError(413, "request_too_large", "Request exceeds the maximum size")
+def body_too_large(message: str = "Request exceeds the maximum size", *, error_code: str | None = None) -> SandboxError:
+    """413 for too many bytes; with an `error_code` it is the API's own, without one that of the network before it."""
+    return SandboxError(413, "request_too_large", message, details=_coded(error_code))
 
 
 def dimensions_too_large(message: str, *, max_side_px: int, paths: list[str]) -> SandboxError:
@@ -61,7 +61,7 @@ def dimensions_too_large(message: str, *, max_side_px: int, paths: list[str]) ->
 def error_body(error: SandboxError, request_id: str) -> dict[str, Json]:
     """The JSON body of an error.
 
-    A 413 comes from the network in front of the API and has neither the outer type nor a request id.
+    A plain 413 comes from the network in front of the API and has neither the outer type nor a request id.
 
     Source: https://platform.claude.com/docs/en/api/errors, seen 2026-08-22; for 413
     https://github.com/anthropics/anthropic-sdk-python/issues/938.
@@ -69,6 +69,10 @@ def error_body(error: SandboxError, request_id: str) -> dict[str, Json]:
     inner: dict[str, Json] = {"type": error.error_type, "message": error.message}
     if error.details:
         inner["details"] = error.details
-    if error.error_type == "request_too_large":
+    if error.error_type == "request_too_large" and not error.details:
         return {"error": inner}
     return {"type": "error", "error": inner, "request_id": request_id}
+
+
+def _coded(error_code: str | None) -> dict[str, Json]:
+    return {} if error_code is None else {"error_code": error_code}

@@ -2,11 +2,14 @@
 
     fault   = item *( ";" item )
     item    = one of ERRORS, or cut, cut-before, garbage, error-event, dimensions,
+              dimensions=PIXELS (only while a picture has a longer side), bytes (only while a picture is longer than
+              5 MB as base64), hold (a new batch stays in progress),
               slow=SECONDS (before the answer), drip=SECONDS (between the events of a stream),
               retry-after=SECONDS (with an error), times=N (only the first N requests of the same case)
 
 The case is the value of the header `x-vision-proxy-sandbox-case`. A fault strikes once the request has passed every
-check, so what is wrong with a request is always told first.
+check, so what is wrong with a request is always told first. Faults of pictures strike each request of a batch by itself
+and no request that has no prompt; all others strike the request for the batch.
 """
 
 from collections import OrderedDict
@@ -19,10 +22,21 @@ from starlette.requests import Request
 
 from app.sandbox.attendance import hang_up
 from app.sandbox.errors import SandboxError, dimensions_too_large, invalid
-from app.sandbox.images import MAX_SIDE_OF_MANY_PX
+from app.sandbox.images import (
+    MAX_SIDE_OF_MANY_PX,
+    SIDE_OF_MANY,
+    MeasuredImage,
+    base64_chars,
+    check_base64_chars,
+    check_longest_side,
+)
+from app.sandbox.prompt import ImageBlock
 
 FAULT_HEADER = "x-vision-proxy-sandbox-fault"
 CASE_HEADER = "x-vision-proxy-sandbox-case"
+
+MAX_DIGITS = 9
+"""The sandbox's own choice: how long a number of pixels may be."""
 
 MAX_CASES = 1_000
 """The sandbox's own choice: the case that was begun first is forgotten when another one comes."""
@@ -65,17 +79,30 @@ ERRORS = {
 """Source: https://platform.claude.com/docs/en/api/errors and /api/rate-limits, seen 2026-08-22. The wording of 403,
 408, 409, 429-spend and 504 is the sandbox's own, as is the type of 408."""
 
-BEHAVIOURS = ("cut", "cut-before", "garbage", "error-event", "dimensions")
+BEHAVIOURS = ("cut", "cut-before", "garbage", "error-event", "dimensions", "bytes", "hold")
 SECONDS = ("slow", "drip", "retry-after")
 
-KNOWN = ", ".join((*ERRORS, *BEHAVIOURS, *(f"{name}=SECONDS" for name in SECONDS), "times=N"))
+KNOWN = ", ".join(
+    (*ERRORS, *BEHAVIOURS, "dimensions=PIXELS", *(f"{name}=SECONDS" for name in SECONDS), "times=N"),
+)
+
+MAX_CHARS_OF_FAULT = 5_242_880
+"""What the vendor's "5 MB" meant, and on other platforms still means.
+
+Source: https://platform.claude.com/docs/en/build-with-claude/vision, seen 2026-08-22; the words from
+https://github.com/anthropics/claude-code/issues/10612.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with one answer; by default nothing. `kind` is a key of `ERRORS` or one of `BEHAVIOURS`."""
+    """What goes wrong with one answer; by default nothing. `kind` is a key of `ERRORS` or one of `BEHAVIOURS`.
+
+    `max_side_px` is set where `dimensions` strikes only pictures with a longer side.
+    """
 
     kind: str | None = None
+    max_side_px: int | None = None
     slow_s: float = 0.0
     drip_s: float = 0.0
     retry_after: str | None = None
@@ -132,6 +159,8 @@ def parse_fault(text: str) -> Fault:
         name, has_value, value = (piece.strip() for piece in item.partition("="))
         if not has_value and (name in ERRORS or name in BEHAVIOURS) and fault.kind is None:
             fault = replace(fault, kind=name)
+        elif name == "dimensions" and fault.kind is None and (max_side_px := _pixels(value)) is not None:
+            fault = replace(fault, kind=name, max_side_px=max_side_px)
         elif name in SECONDS and (seconds := _seconds(value)) is not None:
             fault = _with_seconds(fault, name, seconds, value)
         elif name == "times" and value.isdecimal():
@@ -143,7 +172,7 @@ def parse_fault(text: str) -> Fault:
     return fault
 
 
-async def fail(fault: Fault, request: Request, image_paths: Sequence[str] = (), *, streams: bool = False) -> None:
+async def fail(fault: Fault, request: Request, *, streams: bool = False) -> None:
     """Wait, refuse or hang up as the fault says; returns if the answer is still to come.
 
     An `error-event` needs a stream to happen in; without one it is the plain error.
@@ -157,21 +186,38 @@ async def fail(fault: Fault, request: Request, image_paths: Sequence[str] = (), 
         raise error
     if fault.kind == "error-event" and not streams:
         raise overloaded()
-    if fault.kind == "dimensions":
-        path = image_paths[0] if image_paths else "messages.0.content.0"
-        message = (
-            f"{path}.image.source.base64.data: At least one of the image dimensions exceed max allowed size for "
-            f"many-image requests: {MAX_SIDE_OF_MANY_PX} pixels"
-        )
-        raise dimensions_too_large(message, max_side_px=MAX_SIDE_OF_MANY_PX, paths=[path])
     if fault.kind == "cut-before":
         await hang_up(request)
+
+
+def refuse_images(fault: Fault, blocks: Sequence[ImageBlock], images: Sequence[MeasuredImage]) -> None:
+    """Refuse pictures as the fault says; `images` are those of `blocks` that were measured.
+
+    Raises:
+        SandboxError: 400, the refusal that the fault names.
+    """
+    if fault.kind == "dimensions" and fault.max_side_px is not None:
+        check_longest_side(images, fault.max_side_px, SIDE_OF_MANY)
+    elif fault.kind == "dimensions":
+        path = blocks[0].path if blocks else "messages.0.content.0"
+        message = (
+            f"{path}.image.source.base64.data: At least one of the image dimensions exceed {SIDE_OF_MANY}: "
+            f"{MAX_SIDE_OF_MANY_PX} pixels"
+        )
+        raise dimensions_too_large(message, max_side_px=MAX_SIDE_OF_MANY_PX, paths=[path])
+    elif fault.kind == "bytes":
+        for image in images:
+            check_base64_chars(image.block, base64_chars(image.size_bytes), MAX_CHARS_OF_FAULT, "5 MB")
 
 
 def overloaded() -> SandboxError:
     """529, the error that comes in the middle of streams."""
     named = ERRORS["529"]
     return SandboxError(named.status, named.error_type, named.message)
+
+
+def _pixels(value: str) -> int | None:
+    return int(value) if value.isascii() and value.isdecimal() and 0 < len(value) <= MAX_DIGITS else None
 
 
 def _seconds(value: str) -> float | None:

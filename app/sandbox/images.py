@@ -4,8 +4,8 @@ In two steps, so that no pixel is decoded before every picture's declared sides 
 `open_image` looks at bytes and headers, `measure_image` decodes. Both are slow and belong in a worker thread.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from typing import TypeAlias
@@ -21,9 +21,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from app.domain import Size, VisionTier
 from app.imaging.tokens import billed_tokens, seen_size
-from app.sandbox.errors import SandboxError, dimensions_too_large, invalid, not_found
-from app.sandbox.journal import ImageRecord, Visit
-from app.sandbox.prompt import ImageBlock
+from app.sandbox.errors import SandboxError, dimensions_too_large, invalid
+from app.sandbox.file_store import StoredFile
+from app.sandbox.journal import ImageRecord
+from app.sandbox.prompt import MEDIA_TYPES, ImageBlock
 
 MAX_BASE64_CHARS = 10_485_760
 """Longest base64 text of one picture: "10 MB", measured on the text and not on the file."""
@@ -35,6 +36,9 @@ MAX_SIDE_OF_MANY_PX = 2_000
 
 Source of all four: https://platform.claude.com/docs/en/build-with-claude/vision, seen 2026-08-22.
 """
+
+SIDE_OF_MANY = "max allowed size for many-image requests"
+"""How the vendor calls `MAX_SIDE_OF_MANY_PX`."""
 
 COLOURS = 3
 SAMPLED_PX = 64
@@ -59,6 +63,10 @@ _DECODERS: dict[str, ImageClass] = {
     "image/webp": WebPImageFile,
 }
 """Pillow's own classes, used directly: `Image.open` would apply a limit of pixels that the vendor does not have."""
+
+
+FindContent: TypeAlias = Callable[[str], StoredFile]
+"""Gives the file of an id, or refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,45 +100,56 @@ class MeasuredImage:
     colours: tuple[Colour, ...]
 
 
-async def examine_images(blocks: Sequence[ImageBlock], tier: VisionTier, visit: Visit) -> tuple[MeasuredImage, ...]:
-    """Every picture, measured in worker threads; `visit` gets to know them as soon as their headers are read.
+async def examine_images(
+    blocks: Sequence[ImageBlock], tier: VisionTier, find_content: FindContent, note: Callable[[ImageRecord], None]
+) -> tuple[MeasuredImage, ...]:
+    """Every picture, measured in worker threads; `note` gets to know each as soon as its header is read.
 
     Raises:
         SandboxError: 400 or 404, one of them is not what the vendor takes.
     """
     opened: list[OpenedImage] = []
     for block in blocks:
-        opened.append(await anyio.to_thread.run_sync(open_image, block))
-        visit.images = [image.record for image in opened]
+        file = find_content(block.value) if block.source == "file" else None
+        opened.append(await anyio.to_thread.run_sync(open_image, block, file))
+        note(opened[-1].record)
     check_sides(opened)
     return tuple([await anyio.to_thread.run_sync(measure_image, image, tier) for image in opened])
 
 
-def open_image(block: ImageBlock) -> OpenedImage:
-    """The picture's bytes and declared size.
+async def record_upload(path: str, data: bytes) -> ImageRecord | None:
+    """What the journal keeps of an uploaded picture, None where it is none; uploading it is allowed all the same."""
+    media_type = _media_type(data)
+    if media_type is None:
+        return None
+    try:
+        size = await anyio.to_thread.run_sync(_declared_size, data, media_type)
+    except SandboxError:
+        return None
+    return _record(path, data, media_type, size, chars=0)
+
+
+def open_image(block: ImageBlock, file: StoredFile | None) -> OpenedImage:
+    """The picture's bytes and declared size; `file` is what its file id stands for.
 
     Raises:
-        SandboxError: 400 or 404, it cannot be had, is too long, is no base64, or is not what it is called.
+        SandboxError: 400, it cannot be had, is too long, is no base64, or is not what it is called.
     """
-    data = _decode_base64(block)
+    if file is None:
+        data = _decode_base64(block)
+    else:
+        data = _file_content(block, file)
+        block = replace(block, media_type=file.mime_type)
     media_type = _media_type(data)
     if media_type is None:
         raise unprocessable()
     if media_type != block.media_type:
         raise invalid(
-            f"{block.location}: The image was specified using the {block.media_type} media type, "
+            f"{_prefix(block)}The image was specified using the {block.media_type} media type, "
             f"but the image appears to be a {media_type} image"
         )
     size = _declared_size(data, media_type)
-    record = ImageRecord(
-        path=block.path,
-        media_type=media_type,
-        width=size.width_px,
-        height=size.height_px,
-        size_bytes=len(data),
-        base64_chars=len(block.value),
-        sha256=sha256(data).hexdigest(),
-    )
+    record = _record(block.path, data, media_type, size, chars=len(block.value) if file is None else 0)
     return OpenedImage(block, data, size, record)
 
 
@@ -140,9 +159,40 @@ def check_sides(images: Sequence[OpenedImage]) -> None:
     Raises:
         SandboxError: 400 with the paths of every picture that is too large.
     """
-    _check_sides(images, MAX_SIDE_PX, "max allowed size")
+    check_longest_side(images, MAX_SIDE_PX, "max allowed size")
     if len(images) > MANY_IMAGES:
-        _check_sides(images, MAX_SIDE_OF_MANY_PX, "max allowed size for many-image requests")
+        check_longest_side(images, MAX_SIDE_OF_MANY_PX, SIDE_OF_MANY)
+
+
+def check_longest_side(
+    images: Sequence[OpenedImage] | Sequence[MeasuredImage], max_side_px: int, limit_name: str
+) -> None:
+    """Refuse sides over that limit, all of them at once.
+
+    Raises:
+        SandboxError: 400 with the paths of every picture that is too large.
+    """
+    over = [image.block for image in images if max(image.size) > max_side_px]
+    if over:
+        message = (
+            f"{_prefix(over[0], '.data')}At least one of the image dimensions exceed {limit_name}: {max_side_px} pixels"
+        )
+        raise dimensions_too_large(message, max_side_px=max_side_px, paths=[block.path for block in over])
+
+
+def check_base64_chars(block: ImageBlock, chars: int, max_chars: int, limit_name: str) -> None:
+    """Refuse a picture whose base64 is longer than the limit.
+
+    Raises:
+        SandboxError: 400 with both numbers.
+    """
+    if chars > max_chars:
+        raise invalid(f"{_prefix(block)}image exceeds {limit_name} maximum: {chars} bytes > {max_chars} bytes")
+
+
+def base64_chars(size_bytes: int) -> int:
+    """How long the base64 of that many bytes is."""
+    return -(-size_bytes // 3) * 4
 
 
 def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
@@ -160,8 +210,9 @@ def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
     upright = image.size.transposed if turned else image.size
     seen = seen_size(upright, tier)
     if image.block.oversized == "error" and seen != upright:
+        where = f"{image.block.path}: " if image.block.source == "base64" else ""
         raise invalid(
-            f"{image.block.path}: image dimensions {upright} exceed the maximum image size of a model named on this "
+            f"{where}image dimensions {upright} exceed the maximum image size of a model named on this "
             f"request and would be downsized to {seen}; scale the image to at most {seen} or set the image's "
             'oversized_image setting to "downsize"'
         )
@@ -176,18 +227,49 @@ def unprocessable() -> SandboxError:
 def _decode_base64(block: ImageBlock) -> bytes:
     if block.source == "url":
         raise invalid("Unable to download the file. Please verify the URL and try again.")
-    if block.source == "file":
-        raise not_found(f"File `{block.value}` not found.")
     if not block.value:
         raise invalid(f"{block.location}: image cannot be empty")
-    if len(block.value) > MAX_BASE64_CHARS:
-        raise invalid(
-            f"{block.location}: image exceeds 10 MB maximum: {len(block.value)} bytes > {MAX_BASE64_CHARS} bytes"
-        )
+    check_base64_chars(block, len(block.value), MAX_BASE64_CHARS, "10 MB")
     try:
         return pybase64.b64decode(block.value, validate=True)
     except ValueError as error:
         raise invalid(f"{block.location}: invalid base64 data") from error
+
+
+def _file_content(block: ImageBlock, file: StoredFile) -> bytes:
+    """The bytes of the file.
+
+    Whether the limit of bytes is on them or on their base64 is not known; on the base64 is stricter.
+    """
+    if file.mime_type not in MEDIA_TYPES:
+        raise invalid(
+            f"Invalid file type: file `{file.id}` is {file.mime_type}, an image block takes {', '.join(MEDIA_TYPES)}"
+        )
+    check_base64_chars(block, base64_chars(file.size_bytes), MAX_BASE64_CHARS, "10 MB")
+    if not file.data:
+        raise invalid("image cannot be empty")
+    return file.data
+
+
+def _prefix(block: ImageBlock, field: str = "") -> str:
+    """What a refusal begins with: the vendor names the place only of what is in the request itself.
+
+    Source: https://platform.claude.com/docs/en/build-with-claude/vision-coordinates ("oversized_image"), seen
+    2026-08-22, and here taken to hold for every refusal.
+    """
+    return f"{block.location}{field}: " if block.source == "base64" else ""
+
+
+def _record(path: str, data: bytes, media_type: str, size: Size, *, chars: int) -> ImageRecord:
+    return ImageRecord(
+        path=path,
+        media_type=media_type,
+        width=size.width_px,
+        height=size.height_px,
+        size_bytes=len(data),
+        base64_chars=chars,
+        sha256=sha256(data).hexdigest(),
+    )
 
 
 def _media_type(data: bytes) -> str | None:
@@ -208,15 +290,6 @@ def _declared_size(data: bytes, media_type: str) -> Size:
             return Size(*image.size)
     except Exception as error:  # As in `measure_image`.
         raise unprocessable() from error
-
-
-def _check_sides(images: Sequence[OpenedImage], max_side_px: int, limit_name: str) -> None:
-    over = [image.block for image in images if max(image.size) > max_side_px]
-    if over:
-        message = (
-            f"{over[0].location}.data: At least one of the image dimensions exceed {limit_name}: {max_side_px} pixels"
-        )
-        raise dimensions_too_large(message, max_side_px=max_side_px, paths=[block.path for block in over])
 
 
 def _main_colours(image: ImageFile) -> tuple[Colour, ...]:

@@ -1,7 +1,6 @@
 """What arrived, for tests to read: sizes and digests, never a key, a prompt or a picture."""
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -34,7 +33,10 @@ CREDENTIAL_HEADERS = ("x-api-key", "authorization")
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One picture as it arrived; `width` and `height` as stored, in pixels, before any orientation."""
+    """One picture as it arrived; `width` and `height` as stored, in pixels, before any orientation.
+
+    `base64_chars` is 0 where the picture was uploaded as a file, then or now.
+    """
 
     path: str
     media_type: str
@@ -75,7 +77,7 @@ class Visit:
     model: str | None = None
     stream: bool = False
     fields: list[str] = field(default_factory=list[str])
-    images: Sequence[ImageRecord] = ()
+    images: list[ImageRecord] = field(default_factory=list[ImageRecord])
     billed: dict[str, Json] | None = None
     status: int | None = None
     disconnected: bool = False

@@ -11,9 +11,9 @@ from app.sandbox.answer import compose_answer
 from app.sandbox.attendance import visit_of
 from app.sandbox.billing import OVERHEAD_TOKENS, bill_input, check_context, count_prefixes
 from app.sandbox.checks import check_count, check_message
-from app.sandbox.faults import fail
+from app.sandbox.faults import fail, refuse_images
 from app.sandbox.images import examine_images
-from app.sandbox.reading import read_key, read_object
+from app.sandbox.reading import read_key, read_object, read_workspace
 from app.sandbox.replies import reply_json, reply_stream
 from app.sandbox.state import State
 
@@ -34,9 +34,11 @@ async def _create_message(state: State, request: Request) -> Response:
     asked = check_message(body, version=version, beta=beta)
     visit = visit_of(request)
     visit.stream = asked.stream
-    images = await examine_images(asked.images, asked.model.tier, visit)
+    find_file = partial(state.files.find_content, read_workspace(request), now=state.clock())
+    images = await examine_images(asked.images, asked.model.tier, find_file, visit.images.append)
     check_context(count_prefixes(asked, images)[-1] + OVERHEAD_TOKENS, asked.model)
-    await fail(fault, request, [image.path for image in asked.images], streams=asked.stream)
+    await fail(fault, request, streams=asked.stream)
+    refuse_images(fault, asked.images, images)
 
     answer = compose_answer(asked, images)
     bill = (await bill_input(asked, images, key, state.cache)).with_output(answer.output_tokens)
@@ -52,15 +54,17 @@ async def _count_tokens(state: State, request: Request) -> Response:
     Stricter than the vendor, which counts a picture by its size alone: here every picture has to be one that
     `/v1/messages` would take. Pictures by URL or file id are not fetched.
     """
-    read_key(request)
+    workspace = read_workspace(request)
     fault = state.faults.fault_for(request)
     body = await _read_noted(request)
     asked = check_count(body, beta="anthropic-beta" in request.headers)
     embedded = [image for image in asked.images if image.source == "base64"]
-    images = await examine_images(embedded, asked.model.tier, visit_of(request))
+    find_file = partial(state.files.find_content, workspace, now=state.clock())
+    images = await examine_images(embedded, asked.model.tier, find_file, visit_of(request).images.append)
     input_tokens = count_prefixes(asked, images)[-1] + OVERHEAD_TOKENS
     check_context(input_tokens, asked.model)
-    await fail(fault, request, [image.path for image in asked.images])
+    await fail(fault, request)
+    refuse_images(fault, asked.images, images)
     return reply_json(request, {"input_tokens": input_tokens}, fault)
 
 

@@ -11,16 +11,10 @@ from app.domain import Json, Model
 from app.sandbox.errors import invalid
 from app.sandbox.faults import fail
 from app.sandbox.lineup import BEFORE_4_6, find_model, thinking_types
+from app.sandbox.paging import tell_page
 from app.sandbox.reading import read_key
 from app.sandbox.replies import reply_json
 from app.sandbox.state import State
-
-DEFAULT_PAGE = 20
-MAX_PAGE = 1_000
-"""Models per page.
-
-Source: anthropic 2.12.0, resources/models.py.
-"""
 
 LIFECYCLES = ("active", "deprecated", "retired")
 
@@ -42,19 +36,9 @@ def routes(state: State) -> list[Route]:
 async def _list_models(state: State, request: Request) -> Response:
     read_key(request)
     fault = state.faults.fault_for(request)
-    page, has_more = _page(_with_lifecycle(request), request)
+    body = tell_page(_with_lifecycle(request), request, _describe)
     await fail(fault, request)
-    data: list[Json] = [_describe(model) for model in page]
-    return reply_json(
-        request,
-        {
-            "data": data,
-            "has_more": has_more,
-            "first_id": page[0].id if page else None,
-            "last_id": page[-1].id if page else None,
-        },
-        fault,
-    )
+    return reply_json(request, body, fault)
 
 
 async def _show_model(state: State, request: Request) -> Response:
@@ -72,34 +56,6 @@ def _with_lifecycle(request: Request) -> list[Model]:
         if value not in LIFECYCLES:
             raise invalid("lifecycle: Input should be 'active', 'deprecated' or 'retired'")
     return [model for model in load_catalog().all() if not wanted or _lifecycle(model) in wanted]
-
-
-def _page(models: list[Model], request: Request) -> tuple[list[Model], bool]:
-    limit = _limit(request.query_params.get("limit"))
-    before, after = request.query_params.get("before_id"), request.query_params.get("after_id")
-    if before is not None and after is not None:
-        raise invalid("before_id and after_id cannot both be given")
-    if before is not None:
-        end = _position(models, before, "before_id")
-        start = max(0, end - limit)
-        return models[start:end], start > 0
-    start = 0 if after is None else _position(models, after, "after_id") + 1
-    return models[start : start + limit], start + limit < len(models)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
-        raise invalid(f"limit: Input should be a whole number from 1 to {MAX_PAGE}")
-    return int(text)
-
-
-def _position(models: list[Model], model_id: str, where: str) -> int:
-    for position, model in enumerate(models):
-        if model.id == model_id:
-            return position
-    raise invalid(f"{where}: there is no model {model_id} in this list")
 
 
 def _lifecycle(model: Model) -> str:

@@ -40,7 +40,8 @@ class ImageBlock:
     """One picture of the request.
 
     `path` is its position in the form `messages.0.content.1.content.0`, `location` the same in the form that the
-    vendor's validation errors begin with, which names the kinds of blocks too. `value` is base64, a URL or a file id.
+    vendor's validation errors begin with, which names the kinds of blocks too. `value` is base64, a URL or a file id;
+    `media_type` is empty until a picture by URL or file id was had.
     """
 
     path: str

@@ -1,6 +1,6 @@
 """Answers on their way out, whole or as a stream, and the faults that befall them there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import msgspec
@@ -44,9 +44,26 @@ def reply_stream(request: Request, answer: Answer, bill: Bill, fault: Fault) -> 
     )
 
 
+def reply_lines(request: Request, lines: Sequence[bytes], fault: Fault) -> Response:
+    """JSON objects, one a line, unless the fault spoils them."""
+    return StreamingResponse(_lines(request, lines, fault), media_type="application/x-jsonl")
+
+
 async def _half(request: Request, encoded: bytes) -> AsyncIterator[bytes]:
     yield encoded[: len(encoded) // 2]
     await hang_up(request)
+
+
+async def _lines(request: Request, lines: Sequence[bytes], fault: Fault) -> AsyncIterator[bytes]:
+    if fault.kind == "garbage":
+        yield GARBAGE
+        return
+    for index, line in enumerate(lines):
+        if index and fault.drip_s:
+            await anyio.sleep(fault.drip_s)
+        if index == len(lines) // 2 and fault.kind == "cut":
+            await hang_up(request)
+        yield line
 
 
 async def _events(request: Request, answer: Answer, bill: Bill, fault: Fault) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.sandbox.app import create_sandbox
 from app.sandbox.attendance import HANG_UP
+from app.sandbox.state import State
 
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 10.0
@@ -27,8 +28,10 @@ def serve_sandbox(host: str, port: int) -> None:
 
 
 @contextmanager
-def sandbox_in_thread(host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
+def sandbox_in_thread(host: str = "127.0.0.1", port: int = 0, state: State | None = None) -> Generator[str]:
     """The base URL of a sandbox that listens until the block ends; port 0 takes any free one.
+
+    `state` is what it begins with, by default nothing; the caller must not touch it before the block ends.
 
     Raises:
         OSError: the port is taken.
@@ -37,7 +40,7 @@ def sandbox_in_thread(host: str = "127.0.0.1", port: int = 0) -> Generator[str]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
         server = _QuietServer(
-            _QuietConfig(create_sandbox(), http=_QuietProtocol, lifespan="off", timeout_graceful_shutdown=GRACE_S)
+            _QuietConfig(create_sandbox(state), http=_QuietProtocol, lifespan="off", timeout_graceful_shutdown=GRACE_S)
         )
         thread = Thread(target=server.run, args=([listener],), name="vision-proxy-sandbox", daemon=True)
         thread.start()

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Self, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, TypeVar, cast
 
 import anyio
 import httpx2
@@ -12,6 +12,7 @@ from anthropic import AsyncAnthropic, AsyncStream
 from anthropic._types import RequestOptions
 
 from app.domain import SANDBOX_HEADER, Json
+from app.errors import UpstreamError
 from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
 from app.upstream.retry import RetryPolicy
@@ -19,12 +20,33 @@ from app.upstream.retry import RetryPolicy
 RAW_RESPONSE = "X-Stainless-Raw-Response"
 """Tells the SDK to hand over the response unread. Source: `_constants.py` of anthropic 2.12.0."""
 
-MESSAGES = "/v1/messages"
-COUNT_TOKENS = "/v1/messages/count_tokens"
+_REDACTED = "[redacted]"
 
 _Item = TypeVar("_Item")
 
 _CONNECT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that goes to the API as a form, with the form's other fields."""
+
+    name: str
+    data: bytes
+    media_type: str
+    fields: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the API: JSON in `body`, or a form in `upload`, or neither. `query` goes as it is."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    headers: Mapping[str, str]
+    query: str = ""
+    body: bytes | None = None
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +123,7 @@ class EventStream:
 
 
 class ClaudeUpstream:
-    """The Messages endpoints, through the SDK's client for its authentication, transport and typed errors."""
+    """The API, through the SDK's client for its authentication, transport and typed errors."""
 
     def __init__(self, client: AsyncAnthropic, retries: RetryPolicy, idle_timeout_s: float) -> None:
         """`client` must not retry by itself."""
@@ -131,51 +153,49 @@ class ClaudeUpstream:
         )
         return cls(client, retries, idle_timeout_s)
 
-    async def create(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply:
-        """The answer to a Messages request.
+    async def send(self, call: Call) -> Reply:
+        """The whole answer to the call.
 
         Raises:
             UpstreamError: whatever kept it from coming, retries included.
         """
-        return await self._retries.run(lambda: self._call(_with_query(MESSAGES, query), body, headers))
-
-    async def count_tokens(self, body: bytes, headers: Mapping[str, str], query: str = "") -> Reply:
-        """The vendor's own count for a request; free. Raises as `create`."""
-        return await self._retries.run(lambda: self._call(_with_query(COUNT_TOKENS, query), body, headers))
+        try:
+            return await self._retries.run(lambda: self._read(call))
+        except UpstreamError as error:
+            raise self._redacted(error) from error
 
     @asynccontextmanager
-    async def stream(self, body: bytes, headers: Mapping[str, str], query: str = "") -> AsyncGenerator[EventStream]:
-        """The answer to a Messages request whose body says `"stream": true`; closed, read to its end or not, on exit.
+    async def stream(self, call: Call) -> AsyncGenerator[EventStream]:
+        """The answer to the call as it comes; closed, read to its end or not, on exit.
 
         Raises:
             UpstreamError: what kept it from beginning, retries included.
         """
-        response = await self._retries.run(lambda: self._open(_with_query(MESSAGES, query), body, headers))
+        try:
+            response = await self._retries.run(lambda: self._open(call))
+        except UpstreamError as error:
+            raise self._redacted(error) from error
         try:
             yield EventStream(response, self._idle_timeout_s)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
 
-    async def get(self, path: str, headers: Mapping[str, str], query: str = "") -> Reply:
-        """What the API has at that path. Raises as `create`."""
-        return await self._retries.run(lambda: self._get(_with_query(path, query), headers))
-
     async def close(self) -> None:
         """Give back every connection."""
         await self._client.close()
 
-    async def _call(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        return await self._read(await self._open(path, body, headers))
+    def _redacted(self, error: UpstreamError) -> UpstreamError:
+        """The same error without the operator's credential, should the answer repeat it."""
+        for secret in filter(None, (self._client.api_key, self._client.auth_token)):
+            error.message = error.message.replace(secret, _REDACTED)
+            if error.raw is not None:
+                content = error.raw.content.replace(secret.encode(), _REDACTED.encode())
+                error.raw = replace(error.raw, content=content)
+        return error
 
-    async def _get(self, path: str, headers: Mapping[str, str]) -> Reply:
-        options: RequestOptions = {
-            "headers": {**headers, RAW_RESPONSE: "stream"},
-            "timeout": self._timeout,
-        }
-        return await self._read(await self._client.get(path, cast_to=httpx2.Response, options=options))
-
-    async def _read(self, response: httpx2.Response) -> Reply:
+    async def _read(self, call: Call) -> Reply:
+        response = await self._open(call)
         try:
             content = await response.aread()
         except httpx2.HTTPError as error:
@@ -185,21 +205,22 @@ class ClaudeUpstream:
                 await response.aclose()
         return Reply(content, dict(response.headers.items()))
 
-    async def _open(self, path: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
+    async def _open(self, call: Call) -> httpx2.Response:
         """The response, its body unread."""
-        return await self._client.post(
-            path,
-            content=body,
-            cast_to=httpx2.Response,
-            options={
-                "headers": {**headers, "content-type": "application/json", RAW_RESPONSE: "stream"},
-                "timeout": self._timeout,
-            },
-        )
-
-
-def _with_query(path: str, query: str) -> str:
-    return f"{path}?{query}" if query else path
+        headers = {**call.headers, RAW_RESPONSE: "stream"}
+        options: RequestOptions = {"headers": headers, "timeout": self._timeout}
+        path = f"{call.path}?{call.query}" if call.query else call.path
+        if call.method == "GET":
+            return await self._client.get(path, cast_to=httpx2.Response, options=options)
+        if call.method == "DELETE":
+            return await self._client.delete(path, cast_to=httpx2.Response, options=options)
+        if call.upload is not None:
+            headers["content-type"] = "multipart/form-data"
+            files = [("file", (call.upload.name, call.upload.data, call.upload.media_type))]
+            fields = dict(call.upload.fields)
+            return await self._client.post(path, body=fields, files=files, cast_to=httpx2.Response, options=options)
+        headers["content-type"] = "application/json"
+        return await self._client.post(path, content=call.body, cast_to=httpx2.Response, options=options)
 
 
 def _json_object(content: bytes, request_id: str | None) -> JsonObject:

@@ -33,7 +33,9 @@ class MessageBuilder:
                 self.message = {**_object(event.get("message")), "content": []}
                 self.message["usage"] = _object(_object(event.get("message")).get("usage"))
             case "content_block_start":
-                self._blocks().append(dict(_object(event.get("content_block"))))
+                block = dict(_object(event.get("content_block")))
+                self._blocks().append(block)
+                return _text(block.get("text")) if block.get("type") == "text" else ""
             case "content_block_delta":
                 return self._extend(event.get("index"), _object(event.get("delta")))
             case "content_block_stop":

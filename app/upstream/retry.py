@@ -1,8 +1,11 @@
 """The one retry loop: which failures are worth another attempt, how long to wait, when to stop."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import anthropic
@@ -70,7 +73,13 @@ def _wait_before_retry(error: anthropic.APIError, retries: int) -> float | None:
 
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:
+    """Seconds, from a number of them or from a date; None where the header is absent or says neither."""
+    value = error.response.headers.get("retry-after", "")
     try:
-        return max(float(error.response.headers.get("retry-after", "")), 0.0)
+        seconds = float(value)
     except ValueError:
-        return None
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None

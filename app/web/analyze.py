@@ -37,11 +37,10 @@ async def analyze(request: Request, caller: CallerOf, services: ServicesOf, sett
     With `stream` it comes as server-sent events: `images` (what became of each picture), `text` (`{"text": ...}`, many
     times), `done` (the whole answer) or `error`. Comments keep the connection alive.
     """
-    del caller
     watch = Stopwatch(services.clock.monotonic)
-    received = await read_request(request, AnalyzeFields, settings)
+    received = await read_request(request, AnalyzeFields, settings, caller)
     watch.lap("receive")
-    question = received.vision_request()
+    question = await received.vision_request()
     if question.stream:
         return await _streamed(request, question, services, watch, settings.stream_keep_alive_s)
     result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
@@ -67,7 +66,7 @@ async def _events(answering: AnswerStream, request_id: str) -> AsyncIterator[byt
     yield event("images", json.dumps({"images": images, "request_id": request_id}))
     try:
         async for text in answering.texts():
-            yield event("text", json.dumps({"text": text}, ensure_ascii=False))
+            yield event("text", json.dumps({"text": text}))
         yield event("done", answer_body(answering.answer(), request_id))
     except AppError as error:
         yield event("error", _error_with_bill(error, answering, request_id))

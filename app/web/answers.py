@@ -83,6 +83,7 @@ class AnswerBody(BaseModel):
     content: Annotated[list[Any], Field(description="Blocks other than text: thinking, tool use.")]
     stop_reason: str | None
     stop_sequence: str | None
+    stop_details: Annotated[Any, Field(description="The vendor's words on a refusal, else null.")]
     sandbox: bool
     images: list[ImageBody]
     usage: dict[str, Any]
@@ -153,6 +154,7 @@ def answer_body(answer: Answer, request_id: str) -> AnswerBody:
         content=list(answer.content),
         stop_reason=answer.stop_reason,
         stop_sequence=answer.stop_sequence,
+        stop_details=answer.stop_details,
         sandbox=answer.sandbox,
         images=image_bodies(answer.images, images_usd),
         usage=dict(answer.usage),

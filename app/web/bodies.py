@@ -1,7 +1,9 @@
 """Request bodies, read under a cap: what is over it is refused when the cap is passed, not after."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar, TypeVarTuple
 
+from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from app.errors import AppError, ErrorCode
@@ -42,3 +44,12 @@ def body_too_large(fact: str, actual: int, limit: int) -> AppError:
         limit=limit,
         hint="send the pictures in several requests; the operator sets VISION_PROXY_MAX_BODY_BYTES",
     )
+
+
+_Result = TypeVar("_Result")
+_Given = TypeVarTuple("_Given")
+
+
+async def off_loop(work: Callable[[*_Given], _Result], *given: *_Given) -> _Result:
+    """The result of work on a body, done in a thread: parsing megabytes must not hold up the event loop."""
+    return await to_thread.run_sync(work, *given)

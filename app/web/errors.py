@@ -93,14 +93,17 @@ async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer where no route fits; a wrong method keeps its 405 and says which are right."""
     assert isinstance(error, HTTPException)  # noqa: S101 - as above
     path = request.url.path
-    if error.status_code == 405:  # noqa: PLR2004 - method not allowed
-        message = f"{request.method} is not possible on {path}"
-    else:
-        message = f"there is no {request.method} {path} here"
-    unknown = AppError(ErrorCode.UNKNOWN_ROUTE, message, hint="GET /docs lists every route")
-    return error_response(unknown, request.state.request_id)
+    allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
+    known = f"{path} takes {allowed}" if allowed else f"there is no {request.method} {path} here"
+    unknown = AppError(ErrorCode.UNKNOWN_ROUTE, known, hint="GET /docs lists every route")
+    response = error_response(unknown, request.state.request_id)
+    if allowed:
+        response.status_code = error.status_code
+        response.headers["allow"] = allowed
+    return response
 
 
 def unexpected(error: Exception, request_id: str) -> JSONResponse:

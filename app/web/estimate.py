@@ -24,13 +24,12 @@ router = APIRouter(tags=["native"])
 )
 async def estimate_cost(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """Takes what `/v1/analyze` takes. `compare` adds a row for every known model, `exact` asks the vendor's counter."""
-    del caller
     watch = Stopwatch(services.clock.monotonic)
-    received = await read_request(request, EstimateFields, settings)
+    received = await read_request(request, EstimateFields, settings, caller)
     watch.lap("receive")
     fields = cast("EstimateFields", received.fields)
-    question = received.vision_request()
-    counting = received.vision_request(counting=True) if fields.exact else None
+    question = await received.vision_request()
+    counting = await received.vision_request(counting=True) if fields.exact else None
     result = await until_disconnect(
         request.receive, lambda: estimate(question, services, watch, compare=fields.compare, exact=counting)
     )

@@ -1,5 +1,6 @@
 """Server-sent events out: kept alive while nothing comes, stopped when the client leaves, closed whatever happens."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
@@ -13,8 +14,11 @@ _COMMENT = b": keep-alive\n\n"
 
 
 def event(name: str, data: BaseModel | str) -> bytes:
-    """One event on the wire; `data` is a value of the contract or JSON text."""
-    text = data if isinstance(data, str) else data.model_dump_json()
+    """One event on the wire; `data` is a value of the contract or JSON text, and holds ASCII alone.
+
+    Clients split lines at U+2028 and its like, which JSON may hold as they are.
+    """
+    text = data if isinstance(data, str) else json.dumps(data.model_dump(mode="json"))
     return f"event: {name}\ndata: {text}\n\n".encode()
 
 

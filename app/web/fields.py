@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.domain import DetailLevel
 from app.errors import AppError, ErrorCode
 
+MAX_TOKENS = 10_000_000
+"""More than any model gives; keeps sums of money within what a number can say."""
+
 JsonValue = Any  # pydantic documents it as "any JSON"; values pass through to the vendor unread
 
 
@@ -23,7 +26,8 @@ class AnalyzeFields(BaseModel):
         str | None, Field(min_length=1, max_length=200, description="Default: VISION_PROXY_DEFAULT_MODEL.")
     ] = None
     max_tokens: Annotated[
-        int | None, Field(ge=1, description="Default: VISION_PROXY_DEFAULT_MAX_TOKENS. Thinking counts against it.")
+        int | None,
+        Field(ge=1, le=MAX_TOKENS, description="Default: VISION_PROXY_DEFAULT_MAX_TOKENS. Thinking counts against it."),
     ] = None
     system: Annotated[
         str | list[dict[str, JsonValue]] | None,
@@ -33,11 +37,14 @@ class AnalyzeFields(BaseModel):
     thinking: Annotated[dict[str, JsonValue] | None, Field(description="Passed on as it is.")] = None
     effort: Annotated[str | None, Field(description="Passed on as `output_config.effort`.")] = None
     detail: Annotated[DetailLevel, Field(description="What each picture may cost.")] = "auto"
-    max_image_tokens: Annotated[int | None, Field(ge=1, description="Most visual tokens of one picture.")] = None
+    max_image_tokens: Annotated[
+        int | None, Field(ge=1, le=MAX_TOKENS, description="Most visual tokens of one picture.")
+    ] = None
     max_cost_usd: Annotated[
         Decimal | None,
         Field(
             ge=0,
+            le=1_000_000,
             description="Refuse before spending if the request may cost more.",
             json_schema_extra={"type": "number"},
         ),
@@ -65,7 +72,7 @@ def validated(model: type[AnalyzeFields], values: dict[str, object]) -> AnalyzeF
         return model.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise unknown_field(name, model) from None
         raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name) from None

@@ -8,7 +8,9 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from app.errors import AppError, ErrorCode, ImageError
+from app.errors import AppError, ErrorCode
+from app.pipeline import image_too_large
+from app.web.names import bare_name
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -17,22 +19,17 @@ MAX_PARTS = 1_000
 MAX_TEXT_BYTES = 33_554_432
 """Of one text part; `messages` with pictures in it is one."""
 
-_MAX_NAME_CHARS = 255
-
 
 @dataclass(frozen=True, slots=True)
 class FormPart:
-    """One part. `filename` is None for a text field."""
+    """One part. `filename` is bare, None where there is none."""
 
     name: str
     filename: str | None
     media_type: str | None
     data: bytes
-
-    @property
-    def is_file(self) -> bool:
-        """Whether the sender meant a file: it has a file name, or the media type of a picture."""
-        return self.filename is not None or (self.media_type or "").startswith("image/")
+    is_file: bool
+    """Whether the sender meant a file: it has a file name, even an empty one, or a media type other than text."""
 
 
 async def read_form(chunks: AsyncIterator[bytes], content_type: str, max_file_bytes: int) -> list[FormPart]:
@@ -112,10 +109,10 @@ class _Reader:
             raise AppError(ErrorCode.INVALID_REQUEST, f"part {len(self.parts) + 1} of the form has no name")
         self._name = options[b"name"].decode("utf-8", "replace")
         filename = options.get(b"filename")
-        self._filename = None if filename is None else _bare_name(filename.decode("utf-8", "replace"))
+        self._filename = None if filename is None else bare_name(filename.decode("utf-8", "replace"))
         media_type = self._headers.get(b"content-type")
         self._media_type = None if media_type is None else media_type.decode("latin-1").split(";")[0].strip().lower()
-        self._is_file = FormPart(self._name, self._filename, self._media_type, b"").is_file
+        self._is_file = filename is not None or not (self._media_type or "text/plain").startswith("text/")
         self._files += self._is_file
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -131,25 +128,9 @@ class _Reader:
         self._chunks.append(data[start:end])
 
     def _part_end(self) -> None:
-        self.parts.append(FormPart(self._name, self._filename, self._media_type, b"".join(self._chunks)))
+        data = b"".join(self._chunks)
+        self.parts.append(FormPart(self._name, self._filename, self._media_type, data, self._is_file))
         self._chunks = []
 
     def _end(self) -> None:
         self.ended = True
-
-
-def image_too_large(actual: int, limit: int) -> ImageError:
-    """The refusal of a picture of too many bytes."""
-    return ImageError(
-        ErrorCode.IMAGE_TOO_LARGE,
-        f"more than {limit} bytes, the limit for one picture",
-        actual=actual,
-        limit=limit,
-        hint="scale the picture down; the operator sets VISION_PROXY_MAX_IMAGE_BYTES",
-    )
-
-
-def _bare_name(filename: str) -> str | None:
-    """The name without folders and control characters, for the report; None where nothing is left."""
-    name = filename.replace("\\", "/").rsplit("/", 1)[-1]
-    return "".join(char for char in name if char.isprintable())[:_MAX_NAME_CHARS] or None

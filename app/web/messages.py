@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -11,9 +12,12 @@ from fastapi import APIRouter, Request, Response
 from app.domain import Cost
 from app.errors import AppError, UpstreamError
 from app.pipeline import (
+    COUNT_TOKENS,
+    MESSAGES,
     ImageReport,
     JsonObject,
     RelayedStream,
+    RequestPolicy,
     Services,
     Stopwatch,
     VisionRequest,
@@ -23,6 +27,7 @@ from app.pipeline import (
     relay_stream,
 )
 from app.web.answers import dollars, image_bodies
+from app.web.bodies import off_loop
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
 from app.web.documentation import MESSAGES_BODY, relayed
@@ -36,24 +41,26 @@ _log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["drop-in"])
 
+_LARGE_BODY_BYTES = 262_144
+"""From this size on a body is parsed in a thread; a smaller one is done sooner than a thread begins."""
+
 
 @router.post("/v1/messages", summary="The Messages API, with its images prepared", **MESSAGES_BODY, responses=relayed())
 async def messages(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """Every image block anywhere is prepared in place; everything else passes, and comes back, as it is."""
-    del caller
     watch = Stopwatch(services.clock.monotonic)
-    question = await _read(request, settings)
+    question = await _read(request, settings, caller)
     watch.lap("receive")
     report = request.headers.get("x-vision-proxy-report", "").lower() == "full"
     try:
         if question.stream:
             return await _streamed(request, question, services, watch, report, settings.stream_keep_alive_s)
-        answer = await until_disconnect(request.receive, lambda: relay(question, "messages", services, watch))
+        answer = await until_disconnect(request.receive, lambda: relay(question, MESSAGES, services, watch))
     except UpstreamError as error:
         return refused(error)
     headers = _headers(answer.headers, answer.image_tokens, watch)
     content = answer.content
-    if answer.usage is not None:
+    if answer.billed:
         if answer.cost is not None:
             headers["x-vision-proxy-cost-usd"] = str(dollars(answer.cost.total_usd))
         content = _with_additions(content, answer.cost, answer.images if report else None)
@@ -63,20 +70,27 @@ async def messages(request: Request, caller: CallerOf, services: ServicesOf, set
 @router.post("/v1/messages/count_tokens", summary="The vendor's count", **MESSAGES_BODY, responses=relayed())
 async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """The input tokens of a Messages request, counted by the vendor with its images prepared."""
-    del caller
     watch = Stopwatch(services.clock.monotonic)
-    question = await _read(request, settings)
+    question = await _read(request, settings, caller)
     watch.lap("receive")
     try:
-        answer = await until_disconnect(request.receive, lambda: relay(question, "count_tokens", services, watch))
+        answer = await until_disconnect(request.receive, lambda: relay(question, COUNT_TOKENS, services, watch))
     except UpstreamError as error:
         return refused(error)
     return Response(answer.content, headers=_headers(answer.headers, answer.image_tokens, watch))
 
 
-async def _read(request: Request, settings: SettingsOf) -> VisionRequest:
+async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
     body = await read_decoded(request, settings.max_body_bytes)
-    return from_messages(body, forwarded_headers(request), request.url.query, steady=settings.steady)
+    policy = RequestPolicy(
+        owner=caller.name,
+        url_mode=settings.url_images,
+        max_image_bytes=settings.max_image_bytes,
+        max_fetched_bytes=settings.max_body_bytes,
+        steady=settings.steady,
+    )
+    read = partial(from_messages, body, forwarded_headers(request), request.url.query, policy)
+    return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
 
 
 async def _streamed(

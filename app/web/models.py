@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.errors import UpstreamError
-from app.pipeline import with_vision
+from app.pipeline import Call, with_vision
 from app.web.deps import CallerOf, ServicesOf
 from app.web.documentation import relayed
 from app.web.reading import forwarded_headers
@@ -28,7 +28,7 @@ async def get_model(request: Request, model_id: str, caller: CallerOf, services:
 
 async def _relayed(request: Request, path: str, services: ServicesOf) -> Response:
     try:
-        reply = await services.upstream.get(path, forwarded_headers(request), request.url.query)
+        reply = await services.upstream.send(Call("GET", path, forwarded_headers(request), request.url.query))
     except UpstreamError as error:
         return refused(error)
     reply.json_object()  # refuses what is no JSON object

@@ -2,7 +2,6 @@
 
 import json
 from io import BytesIO
-from pathlib import PurePath
 from zipfile import ZIP_STORED, ZipFile
 
 from anyio import to_thread
@@ -14,6 +13,7 @@ from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
 from app.web.documentation import NORMALIZED_FILES, body_of, responses_with
 from app.web.fields import AnalyzeFields
+from app.web.names import archive_stem
 from app.web.reading import read_request
 
 REPORT_HEADER = "x-vision-proxy-image"
@@ -31,9 +31,8 @@ router = APIRouter(tags=["native"])
 )
 async def normalize_images(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """One picture: its bytes, its report in the header `x-vision-proxy-image`. Several: a ZIP with `report.json`."""
-    del caller
-    received = await read_request(request, AnalyzeFields, settings)
-    question = received.vision_request()
+    received = await read_request(request, AnalyzeFields, settings, caller)
+    question = await received.vision_request()
     images = await until_disconnect(request.receive, lambda: normalize(question, services))
     if len(images) > 1:
         report = NormalizeBody(
@@ -60,7 +59,7 @@ def _zip(images: list[SentImage], report: str) -> bytes:
 
 def _file_name(image: SentImage) -> str:
     """`003-receipt.jpg`: its place in the request, its own name, the ending of what it became."""
-    stem = PurePath(image.report.name or "image").stem
+    stem = archive_stem(image.report.name or "image")
     return f"{image.report.index:03}-{stem}.{_EXTENSIONS[image.media_type]}"
 
 

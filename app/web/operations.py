@@ -6,12 +6,14 @@ from fastapi.responses import JSONResponse, RedirectResponse
 router = APIRouter(tags=["operations"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="The event loop answers")
 async def livez() -> dict[str, str]:
     """Always 200; waits for nothing."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Ready for requests", responses={503: {"description": "Not started, or stopping."}})
 async def readyz(request: Request) -> JSONResponse:
     """200 while requests are welcome."""

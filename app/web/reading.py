@@ -2,31 +2,38 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import msgspec
 from fastapi import Request
 
-from app.domain import Json, RawImage
+from app.domain import Caller, FileImage, Json, RawImage, RemoteImage, UrlMode
 from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline import (
     JsonObject,
+    MessageBody,
     Question,
+    UnusableImage,
     VisionRequest,
     billing_hints,
+    check_text,
     compose,
     decode_any,
     decode_base64,
     decode_json,
-    elsewhere,
+    image_too_large,
 )
 from app.settings import Settings
-from app.web.bodies import read_body, read_chunks
+from app.web.bodies import off_loop, read_body, read_chunks
 from app.web.fields import AnalyzeFields, unknown_field, validated
-from app.web.forms import FormPart, image_too_large, read_form
+from app.web.forms import FormPart, read_form
+from app.web.names import bare_name
 
 FORWARDED_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox-")
 """Request headers that go on to the Claude API: its own, and those that tell the sandbox to misbehave."""
+
+Picture: TypeAlias = RawImage | RemoteImage | FileImage | UnusableImage
+"""A picture as a request holds or names it."""
 
 _IMAGE_NAMES = frozenset({"image", "images", "images[]", "file"})
 _JSON_TEXT = frozenset({"thinking", "stop_sequences"})
@@ -49,26 +56,40 @@ class Received:
     fields: AnalyzeFields
     question: Question
     headers: dict[str, str]
+    owner: str
+    url_mode: UrlMode
+    max_image_bytes: int
+    max_body_bytes: int
 
-    def vision_request(self, *, counting: bool = False) -> VisionRequest:
+    async def vision_request(self, *, counting: bool = False) -> VisionRequest:
         """What the pipeline works on. Raises as `app.pipeline.compose`."""
-        body, images, labels = compose(self.question, counting=counting)
+        return await off_loop(self._composed, counting)
+
+    def _composed(self, counting: bool) -> VisionRequest:  # noqa: FBT001 - passed through `off_loop`
+        lifted, labels = compose(self.question, self.url_mode, self.max_image_bytes, counting=counting)
+        body = MessageBody(tuple(lifted.segments))
         return VisionRequest(
             model=self.question.model,
             body=body,
-            images=tuple(images),
-            labels=tuple(labels),
+            images=tuple(lifted.images),
+            numbers=tuple(lifted.numbers),
+            picture_count=lifted.seen,
+            labels=labels,
             max_tokens=self.question.max_tokens,
             stream=self.question.stream,
             detail=self.fields.detail,
             max_image_tokens=self.fields.max_image_tokens,
             max_cost_usd=self.fields.max_cost_usd,
+            max_fetched_bytes=self.max_body_bytes,
+            bounded=lifted.bounded,
             billed_as=billing_hints(self.question.extra, body),
             headers=self.headers,
+            owner=self.owner,
+            url_mode=self.url_mode,
         )
 
 
-async def read_request(request: Request, model: type[AnalyzeFields], settings: Settings) -> Received:
+async def read_request(request: Request, model: type[AnalyzeFields], settings: Settings, caller: Caller) -> Received:
     """What the client sent.
 
     Raises:
@@ -79,10 +100,10 @@ async def read_request(request: Request, model: type[AnalyzeFields], settings: S
     if media_type == "multipart/form-data":
         chunks = read_chunks(request, settings.max_body_bytes)
         parts = await read_form(chunks, content_type, settings.max_image_bytes)
-        values, images, passed = _from_form(parts, model)
+        values, images, passed = await off_loop(_from_form, parts, model)
     elif media_type in {"application/json", ""}:
         body = await read_body(request, settings.max_body_bytes)
-        values, images, passed = _from_json(body, settings.max_image_bytes)
+        values, images, passed = await off_loop(_from_json, body, settings.max_image_bytes)
     else:
         raise AppError(
             ErrorCode.INVALID_REQUEST,
@@ -103,7 +124,15 @@ async def read_request(request: Request, model: type[AnalyzeFields], settings: S
         extra=passed.extra,
         stream=fields.stream,
     )
-    return Received(fields, question, forwarded_headers(request))
+    return Received(
+        fields,
+        question,
+        forwarded_headers(request),
+        owner=caller.name,
+        url_mode=settings.url_images,
+        max_image_bytes=settings.max_image_bytes,
+        max_body_bytes=settings.max_body_bytes,
+    )
 
 
 def forwarded_headers(request: Request) -> dict[str, str]:
@@ -121,18 +150,21 @@ class _Passed:
 
 def _from_form(
     parts: Sequence[FormPart], model: type[AnalyzeFields]
-) -> tuple[dict[str, object], list[RawImage], _Passed]:
+) -> tuple[dict[str, object], list[Picture], _Passed]:
     values: dict[str, object] = {}
     texts: dict[str, list[str]] = {}
-    images: list[RawImage] = []
+    images: list[Picture] = []
     for part in parts:
         if part.name in _IMAGE_NAMES:
-            images.append(_uploaded(part, len(images) + 1))
+            images.append(_uploaded(part))
         elif part.is_file:
-            raise unknown_field(part.name, model)
+            raise _not_a_text(part.name, model)
+        elif part.name == "image_url":
+            images.append(RemoteImage(_text_of(part)))
+        elif part.name == "file_id":
+            images.append(FileImage(_text_of(part)))
         else:
             texts.setdefault(part.name, []).append(_text_of(part))
-    _refuse_elsewhere("image_url" in texts, "file_id" in texts, len(images) + 1)
     messages, extra = _single(texts.pop("messages", None), "messages"), _single(texts.pop("extra", None), "extra")
     for name, given in texts.items():
         if name in _REPEATABLE and not given[0].lstrip().startswith("["):
@@ -144,50 +176,67 @@ def _from_form(
     return values, images, passed
 
 
-def _from_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, object], list[RawImage], _Passed]:
+def _not_a_text(name: str, model: type[AnalyzeFields]) -> AppError:
+    if name in model.model_fields:
+        message = f"{name}: this field takes text, not a file"
+        return AppError(ErrorCode.INVALID_REQUEST, message, field=name, hint=f"with curl write -F '{name}=<file.txt'")
+    return unknown_field(name, model)
+
+
+def _from_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, object], list[Picture], _Passed]:
+    check_text(body)
     members = decode_json(body, JsonObject, "the body must be a JSON object")
     given = [members.pop(name) for name in ("images", "image") if name in members]
     images = [image for entries in given for image in _listed(entries, max_image_bytes)]
-    _refuse_elsewhere("image_url" in members, "file_id" in members, len(images) + 1)
+    images += [RemoteImage(url) for url in _texts(members.pop("image_url", None), "image_url")]
+    images += [FileImage(file_id) for file_id in _texts(members.pop("file_id", None), "file_id")]
     messages, extra = members.pop("messages", None), members.pop("extra", None)
     values: dict[str, object] = {name: decode_any(raw, name) for name, raw in members.items()}
     return values, images, _Passed(messages, _extra(extra))
 
 
-def _uploaded(part: FormPart, index: int) -> RawImage:
-    if not part.is_file:
-        raise ImageError(
-            ErrorCode.INVALID_REQUEST,
-            f"the field {part.name} is text, not a file",
-            hint="with curl write -F image=@photo.jpg; base64 goes into a JSON body",
-        ).about(index, None)
-    return RawImage(part.data, "upload", part.filename, part.media_type)
+def _uploaded(part: FormPart) -> Picture:
+    if part.is_file:
+        return RawImage(part.data, "upload", part.filename, part.media_type)
+    error = ImageError(
+        ErrorCode.INVALID_REQUEST,
+        f"the field {part.name} is text, not a file",
+        hint="with curl write -F image=@photo.jpg; base64 goes into a JSON body",
+    )
+    return UnusableImage(error)
 
 
-def _listed(raw: msgspec.Raw, max_image_bytes: int) -> list[RawImage]:
+def _listed(raw: msgspec.Raw, max_image_bytes: int) -> list[Picture]:
     """The entries of `images`, decoded."""
     entries = decode_json(raw, list[_ImageInput], 'images must be [{"data": BASE64, "name": ...}]')
-    images: list[RawImage] = []
-    for index, entry in enumerate(entries, start=1):
-        try:
-            images.append(_decoded(entry, max_image_bytes))
-        except ImageError as error:
-            raise error.about(index, entry.name) from error
-    return images
+    return [_decoded(entry, max_image_bytes) for entry in entries]
 
 
-def _decoded(entry: _ImageInput, max_image_bytes: int) -> RawImage:
+def _decoded(entry: _ImageInput, max_image_bytes: int) -> Picture:
+    name = None if entry.name is None else bare_name(entry.name)
+    if entry.url is not None:
+        return RemoteImage(entry.url, name)
+    if entry.file_id is not None:
+        return FileImage(entry.file_id)
     if entry.data is None:
-        raise elsewhere("url" if entry.url is not None else "file" if entry.file_id is not None else "")
-    data = decode_base64(entry.data)
+        error = ImageError(ErrorCode.INVALID_REQUEST, 'it has no data; send {"data": BASE64, "name": ...}')
+        return UnusableImage(error, name)
+    try:
+        data = decode_base64(entry.data)
+    except ImageError as error:
+        return UnusableImage(error, name)
     if len(data) > max_image_bytes:
-        raise image_too_large(len(data), max_image_bytes)
-    return RawImage(data, "base64", entry.name)
+        return UnusableImage(image_too_large(len(data), max_image_bytes), name)
+    return RawImage(data, "base64", name)
 
 
-def _refuse_elsewhere(by_url: bool, by_file: bool, index: int) -> None:  # noqa: FBT001 - two facts, both named at the call
-    if by_url or by_file:
-        raise elsewhere("url" if by_url else "file").about(index, None)
+def _texts(raw: msgspec.Raw | None, name: str) -> list[str]:
+    """One text or several."""
+    if raw is None:
+        return []
+    if bytes(raw).startswith(b'"'):
+        return [decode_json(raw, str, f"{name} must be a text")]
+    return decode_json(raw, list[str], f"{name} must be a text or an array of texts")
 
 
 def _text_of(part: FormPart) -> str:

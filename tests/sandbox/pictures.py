@@ -41,6 +41,11 @@ def image_block(data: bytes | str, media_type: str = "image/png", **fields: Json
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": encoded}, **fields}
 
 
+def file_block(file_id: str, **fields: Json) -> dict[str, Json]:
+    """An image block that names an uploaded file."""
+    return {"type": "image", "source": {"type": "file", "file_id": file_id}, **fields}
+
+
 def text_block(text: str, **fields: Json) -> dict[str, Json]:
     """A text block."""
     return {"type": "text", "text": text, **fields}

@@ -10,7 +10,7 @@ import pytest
 
 from app.domain import Json
 from app.sandbox import sandbox_in_thread
-from tests.sandbox.pictures import MODEL, Answer, image_block, message_body, picture, text_block
+from tests.sandbox.pictures import MODEL, Answer, image_block, message_body, padded_png, picture, text_block
 
 HELLO = message_body(text_block("hello"))
 RATE = "This request would exceed the rate limit for your organization of 2000000 input tokens per minute."
@@ -86,6 +86,53 @@ def test_dimensions_names_the_first_picture(client: httpx2.Client) -> None:
             "paths": ["messages.0.content.1"],
         },
     )
+
+
+def test_dimensions_with_a_number_names_every_picture_with_a_longer_side(client: httpx2.Client) -> None:
+    wide, tall, fits = (image_block(picture(*size)) for size in ((1001, 1), (1, 1001), (1000, 1000)))
+    nested: Json = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [fits, tall]}
+
+    answer = client.post("/v1/messages", json=message_body(fits, wide, nested), headers=faulty("dimensions=1000"))
+
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        {
+            "type": "invalid_request_error",
+            "message": "messages.0.content.1.image.source.base64.data: At least one of the image dimensions exceed max "
+            "allowed size for many-image requests: 1000 pixels",
+            "details": {
+                "error_code": "image_dimensions_too_large",
+                "max_side_length_pixels": 1000,
+                "paths": ["messages.0.content.1", "messages.0.content.2.content.1"],
+            },
+        },
+    )
+
+
+def test_bytes_refuses_the_first_picture_over_5_mb_with_its_length(client: httpx2.Client) -> None:
+    body = message_body(
+        image_block(picture(9, 9)), image_block(padded_png(3_932_161)), image_block(padded_png(4_000_000))
+    )
+
+    answer = client.post("/v1/messages", json=body, headers=faulty("bytes"))
+
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        {
+            "type": "invalid_request_error",
+            "message": "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 5242884 bytes > 5242880 "
+            "bytes",
+        },
+    )
+
+
+@pytest.mark.parametrize("fault", ["dimensions=1000", "bytes", "hold"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_request_whose_pictures_keep_to_the_figure_passes(client: httpx2.Client, path: str, fault: str) -> None:
+    blocks = image_block(picture(1000, 1000)), image_block(padded_png(3_932_160))
+    body = {name: value for name, value in message_body(*blocks).items() if "count" not in path or name != "max_tokens"}
+
+    assert client.post(path, json=body, headers=faulty(fault)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -164,14 +211,33 @@ def test_the_official_sdk_gets_over_a_fault_by_itself(sandbox_url: str) -> None:
     assert message.id.startswith("msg_sandbox_")
 
 
-@pytest.mark.parametrize("fault", ["", "bogus", "429; 529", "slow", "slow=-1", "slow=nan", "times=x", "429=1", "429;"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "",
+        "bogus",
+        "429; 529",
+        "slow",
+        "slow=-1",
+        "slow=nan",
+        "times=x",
+        "429=1",
+        "429;",
+        "dimensions=x",
+        "dimensions=-1",
+        "dimensions=",
+        "dimensions=1; bytes",
+        "bytes=1",
+    ],
+)
 def test_a_fault_that_is_not_known_is_refused_with_those_that_are(client: httpx2.Client, fault: str) -> None:
     answer = ask(client, fault)
 
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].endswith(
         "known are 400-spend, 403, 408, 409, 429, 429-spend, 500, 504, 529, cut, cut-before, garbage, error-event, "
-        "dimensions, slow=SECONDS, drip=SECONDS, retry-after=SECONDS, times=N, at most one of the first kind"
+        "dimensions, bytes, hold, dimensions=PIXELS, slow=SECONDS, drip=SECONDS, retry-after=SECONDS, times=N, at most "
+        "one of the first kind"
     )
 
 

@@ -20,7 +20,7 @@ def test_every_answer_says_that_it_is_the_sandbox_and_has_its_own_request_id(cli
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("GET", "/v1/messages"), ("POST", "/v1/files"), ("GET", "/v1/models/")]
+    ("method", "path"), [("GET", "/"), ("GET", "/v1/messages"), ("POST", "/v1/nothing"), ("GET", "/v1/models/")]
 )
 def test_an_unknown_route_is_404_in_the_vendors_envelope(client: httpx2.Client, method: str, path: str) -> None:
     answer = client.request(method, path)

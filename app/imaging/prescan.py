@@ -1,0 +1,53 @@
+"""What must be known of a file before Pillow opens it, because opening it would already cost too much."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from app.domain import Size
+from app.imaging.formats import CUR, ICO, TIFF, Format
+
+_PNG_SIGNATURE = b"\x89PNG"
+
+
+def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
+    """The size of each picture inside an icon, which Pillow decodes while it opens the file; of other formats nothing.
+
+    Source: https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10), "Icons".
+    """
+    if found not in {ICO, CUR}:
+        return
+    for entry in range(int.from_bytes(data[4:6], "little")):
+        at = 6 + 16 * entry + 12
+        offset = int.from_bytes(data[at : at + 4], "little")
+        header = data[offset : offset + 24]
+        if header.startswith(_PNG_SIGNATURE):
+            yield Size(int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big"))
+        else:  # a bitmap whose height counts its mask too
+            yield Size(int.from_bytes(header[4:8], "little"), int.from_bytes(header[8:12], "little") // 2)
+
+
+def count_pages(data: bytes, found: Format, most: int) -> int | None:
+    """How many directories the chain of a TIFF has, `most` + 1 at the most; None for other formats.
+
+    Pillow counts them in time that grows with the square. A chain that loops ends where it closes.
+    Source: TIFF 6.0, section 2; BigTIFF, https://www.awaresystems.be/imaging/tiff/bigtiff.html.
+    """
+    return sum(1 for _ in islice(_directories(data), most + 1)) if found is TIFF else None
+
+
+def _directories(data: bytes) -> Iterator[int]:
+    """The offset of each directory."""
+    order = "little" if data[:2] == b"II" else "big"
+    big = data[2:4] in {b"+\x00", b"\x00+"}
+    count_bytes, entry_bytes, offset_bytes = (8, 20, 8) if big else (2, 12, 4)
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(data[at : at + size], "little" if order == "little" else "big")
+
+    seen: set[int] = set()
+    offset = number(8 if big else 4, offset_bytes)
+    while 0 < offset < len(data) and offset not in seen:
+        seen.add(offset)
+        yield offset
+        entries = number(offset, count_bytes)
+        offset = number(offset + count_bytes + entries * entry_bytes, offset_bytes)
