@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Thread
@@ -13,9 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image, ImageDraw
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.fetch import Fetcher
 from app.main import create_app
 from app.sandbox import create_sandbox, sandbox_in_thread
 from app.settings import Settings
@@ -58,11 +61,14 @@ def service(sandbox_url: str) -> Generator[httpx2.Client]:
 
 @pytest.fixture
 def start_service(sandbox_url: str) -> Generator[StartService]:
-    """Starts a service with settings of the test's own, e.g. `start_service(upstream_timeout_s=0.5)`."""
+    """Starts a service with settings of the test's own, e.g. `start_service(upstream_timeout_s=0.5)`.
+
+    `fetcher` replaces the download of pictures by one that may reach this test's own server.
+    """
     with ExitStack() as running:
 
-        def start(base_url: str = sandbox_url, **settings: object) -> httpx2.Client:
-            return running.enter_context(_running(base_url, **settings))
+        def start(base_url: str = sandbox_url, fetcher: Fetcher | None = None, **settings: object) -> httpx2.Client:
+            return running.enter_context(_running(base_url, fetcher, **settings))
 
         yield start
 
@@ -97,6 +103,25 @@ class Wire:
 
 
 @pytest.fixture
+def scripted() -> Generator[Callable[..., str]]:
+    """Makes an upstream that gives one answer to everything; gives its address."""
+    with ExitStack() as running:
+
+        def answer(content: bytes, status: int = 200, **headers: str) -> str:
+            raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+
+            async def app(scope: Scope, receive: Receive, send: Send) -> None:
+                if scope["type"] == "http":
+                    del receive
+                    await send({"type": "http.response.start", "status": status, "headers": raw})
+                    await send({"type": "http.response.body", "body": content})
+
+            return running.enter_context(_served(app))
+
+        yield answer
+
+
+@pytest.fixture
 def wire() -> Wire:
     return Wire()
 
@@ -115,7 +140,7 @@ def case() -> str:
 
 
 @contextmanager
-def _running(base_url: str, **settings: object) -> Generator[httpx2.Client]:
+def _running(base_url: str, fetcher: Fetcher | None = None, **settings: object) -> Generator[httpx2.Client]:
     values: dict[str, object] = {
         "anthropic_base_url": base_url,
         "anthropic_api_key": "test",
@@ -124,13 +149,16 @@ def _running(base_url: str, **settings: object) -> Generator[httpx2.Client]:
     }
     app = create_app(Settings.model_validate({**values, **settings}))
     with _served(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        if fetcher is not None:
+            client.get("/readyz").raise_for_status()
+            app.state.services = replace(app.state.services, fetcher=fetcher)
         yield client
 
 
 @contextmanager
 def _served(app: ASGIApp) -> Generator[str]:
     """The base URL of an app on a port of its own; the listener queues connections until the server accepts them."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on" if isinstance(app, FastAPI) else "off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -5,10 +5,10 @@ from io import BytesIO
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 _SRGB: ImageCms.ImageCmsProfile = ImageCms.createProfile("sRGB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - Pillow's stub
-_LAB: ImageCms.ImageCmsProfile = ImageCms.createProfile("LAB")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as above
 _MODE_OF_SPACE = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _LIGHT_INK = 230
 _MOSTLY_OPAQUE = 192
+_DARK_INK, _HARDLY_ANY = 128, 1000
 _LIGHT_GROUND, _DARK_GROUND = 255, 32
 
 
@@ -34,12 +34,19 @@ def flatten(image: Image.Image) -> tuple[Image.Image, str | None]:
     if image.mode != "RGBA":
         return image, None
     alpha = image.getchannel("A")
-    ink = ImageStat.Stat(image.convert("L"), mask=alpha)
-    light = ink.count[0] > 0 and ink.mean[0] > _LIGHT_INK and ImageStat.Stat(alpha).mean[0] < _MOSTLY_OPAQUE
+    light = _is_light_ink(image.convert("L"), alpha)
     ground = _DARK_GROUND if light else _LIGHT_GROUND
     flat = Image.new("RGB", image.size, (ground, ground, ground))
     flat.paste(image, mask=alpha)
     return flat, "dark" if light else "white"
+
+
+def _is_light_ink(grey: Image.Image, alpha: Image.Image) -> bool:
+    """Whether what is visible is nearly white, hardly any of it dark, and much of the picture is transparent."""
+    ink = ImageStat.Stat(grey, mask=alpha)
+    visible, dark = ink.count[0], sum(grey.histogram(mask=alpha)[:_DARK_INK])
+    mostly_opaque = ImageStat.Stat(alpha).mean[0] >= _MOSTLY_OPAQUE
+    return visible > 0 and not mostly_opaque and ink.mean[0] > _LIGHT_INK and dark * _HARDLY_ANY < visible
 
 
 def grey_if_grey(image: Image.Image) -> Image.Image:
@@ -50,18 +57,6 @@ def grey_if_grey(image: Image.Image) -> Image.Image:
     if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None:
         return red
     return image
-
-
-def lab_to_srgb(image: Image.Image) -> Image.Image:
-    """CIE Lab pixels as RGB; Pillow has no direct conversion.
-
-    Raises:
-        ValueError: Pillow gave nothing back.
-    """
-    converted = ImageCms.profileToProfile(image, _LAB, _SRGB, outputMode="RGB")
-    if converted is None:
-        raise ValueError(image.mode)
-    return converted
 
 
 def _apply(image: Image.Image, profile: bytes) -> Image.Image | None:

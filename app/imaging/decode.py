@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 from PIL import Image
 
 from app.domain import Size
-from app.imaging.colour import lab_to_srgb
 from app.imaging.formats import JPEG
 from app.imaging.probe import ImageFacts, open_image, undecodable
 
@@ -39,7 +39,7 @@ def decode(data: bytes, facts: ImageFacts, target: Size) -> Decoded:
     try:
         if facts.format is JPEG:
             width_px, height_px = facts.in_file_axes(target)
-            image.draft(None, (round(width_px * DRAFT_MARGIN), round(height_px * DRAFT_MARGIN)))
+            image.draft(None, (ceil(width_px * DRAFT_MARGIN), ceil(height_px * DRAFT_MARGIN)))
         image.load()
         profile = image.info.get("icc_profile")
         pixels = _without_idle_alpha(_eight_bit(image))
@@ -66,7 +66,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     """16-bit grey as 8 bit; `convert` alone would clip it to white."""
-    return _scaled(image, _FULL_8_BIT / _FULL_16_BIT).convert("L")
+    return _scaled(image.convert("I"), _FULL_8_BIT / _FULL_16_BIT).convert("L")
 
 
 def _from_32_bit(image: Image.Image) -> Image.Image:
@@ -104,5 +104,4 @@ _CONVERSIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "La": lambda image: image.convert("LA").convert("RGBA"),
     "PA": _to_rgba,
     "RGBa": _to_rgba,
-    "LAB": lab_to_srgb,
 }

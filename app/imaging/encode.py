@@ -27,6 +27,7 @@ class Encoded:
     data: bytes
     media_type: MediaType
     how: str
+    lossless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Rung:
 
     encode: Callable[[Image.Image], Encoded]
     scale: float = 1.0
+    lossless: bool = False
 
 
 def encode_best(image: Image.Image, *, synthetic: bool) -> Encoded:
@@ -49,7 +51,7 @@ def encode_best(image: Image.Image, *, synthetic: bool) -> Encoded:
 def ladder(*, synthetic: bool) -> tuple[Rung, ...]:
     """The rungs below `encode_best`, best first."""
     if synthetic:
-        lossless = (Rung(partial(_webp_lossless, method=4, quality=30)),)
+        lossless = (Rung(partial(_webp_lossless, method=4, quality=30), lossless=True),)
         qualities, encoder = (95, 90, 85, 75), _webp
     else:
         lossless = ()
@@ -73,7 +75,7 @@ def _webp(quality: int, image: Image.Image) -> Encoded:
 
 def _webp_lossless(image: Image.Image, *, method: int, quality: int) -> Encoded:
     data = _saved(image, "WEBP", lossless=True, method=method, quality=quality)
-    return Encoded(data, "image/webp", "encoded image/webp lossless")
+    return Encoded(data, "image/webp", "encoded image/webp lossless", lossless=True)
 
 
 def _png(image: Image.Image) -> Encoded | None:
@@ -82,7 +84,7 @@ def _png(image: Image.Image) -> Encoded | None:
     if indexed is None and image.mode != "L":
         return None
     data = _saved(indexed or image, "PNG", compress_level=_PNG_LEVEL)
-    return Encoded(data, "image/png", "encoded image/png lossless")
+    return Encoded(data, "image/png", "encoded image/png lossless", lossless=True)
 
 
 def _with_palette(image: Image.Image) -> Image.Image | None:

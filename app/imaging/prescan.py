@@ -4,16 +4,18 @@ from collections.abc import Iterator
 from itertools import islice
 
 from app.domain import Size
-from app.imaging.formats import CUR, ICO, TIFF, Format
+from app.imaging.formats import CUR, GIF, ICO, TIFF, Format
 
 _PNG_SIGNATURE = b"\x89PNG"
 
 
 def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
-    """The size of each picture inside an icon, which Pillow decodes while it opens the file; of other formats nothing.
+    """The sizes for which Pillow takes memory while it opens the file: the pictures of an icon, the canvas of a GIF.
 
-    Source: https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10), "Icons".
+    Source: https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10), "Icons"; GIF89a, section 18.
     """
+    if found is GIF:
+        yield Size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
     if found not in {ICO, CUR}:
         return
     for entry in range(int.from_bytes(data[4:6], "little")):
@@ -24,6 +26,17 @@ def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
             yield Size(int.from_bytes(header[16:20], "big"), int.from_bytes(header[20:24], "big"))
         else:  # a bitmap whose height counts its mask too
             yield Size(int.from_bytes(header[4:8], "little"), int.from_bytes(header[8:12], "little") // 2)
+
+
+def png_exif(data: bytes) -> bytes:
+    """The EXIF of a PNG wherever it stands, empty where it has none; found by hopping from chunk to chunk."""
+    at = 8
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"eXIf":
+            return b"Exif\x00\x00" + data[at + 8 : end]
+        at = end + 4
+    return b""
 
 
 def count_pages(data: bytes, found: Format, most: int) -> int | None:

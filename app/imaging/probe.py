@@ -11,11 +11,13 @@ from PIL import Image
 
 from app.domain import Size
 from app.errors import ErrorCode, ImageError
-from app.imaging.formats import ACCEPTED, GIF, JPEG, PNG, WEBP, Format, describe_unreadable, sniff
+from app.imaging.formats import ACCEPTED, GIF, JPEG, PNG, TIFF, WEBP, Format, describe_unreadable, sniff
 from app.imaging.limits import SourceLimits
-from app.imaging.prescan import count_pages, declared_sizes
+from app.imaging.prescan import count_pages, declared_sizes, png_exif
+from app.imaging.strip import jpeg_end
 
-Image.MAX_IMAGE_PIXELS = None  # it warns at its limit and refuses at twice that; ours, below, refuses at the limit
+Image.MAX_IMAGE_PIXELS = 125_000_000  # refused at twice that, inside openers too; below it our own limit decides
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 for _plugin in ("Avif", "Bmp", "Cur", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # these and no others: EPS and its like are never loaded
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata; the file's sender is told
@@ -27,6 +29,7 @@ _TRANSPOSING = frozenset({5, 6, 7, 8})
 _NATIVE = frozenset({JPEG, PNG, GIF, WEBP})
 _JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _EIGHT_BITS = 8
+_START_OF_SCAN = b"\xff\xda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
             ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=f"convert it to {ACCEPTED}"
         )
     for size in declared_sizes(data, found):
-        _check_size(size, limits)
+        if min(size) > 0:  # what is no size at all the decoder shall judge
+            _check_size(size, limits)
     pages = count_pages(data, found, limits.max_frames)
     _check_frames(pages or 1, limits)
     with open_image(data, found) as image:
@@ -95,6 +99,9 @@ def open_image(data: bytes, found: Format) -> Image.Image:
     """
     try:
         return Image.open(BytesIO(data), formats=[found.decoder])
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise _too_large(f"the picture is over {most / 1e6:g} megapixels", most, most) from error
     except Exception as error:
         raise undecodable(found, error) from error
 
@@ -111,14 +118,11 @@ def undecodable(found: Format, error: Exception) -> ImageError:
 
 
 def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) -> ImageFacts:
-    try:
-        frames = pages or int(getattr(image, "n_frames", 1))
-    except Exception as error:
-        raise undecodable(found, error) from error
+    frames = pages or _count_frames(image)
     return ImageFacts(
         format=found,
         stored=Size(*image.size),
-        orientation=_orientation(image),
+        orientation=_orientation(image, found, data),
         mode=image.mode,
         frames=frames,
         sha256=sha256(data).hexdigest(),
@@ -126,9 +130,24 @@ def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) ->
     )
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or it makes no sense; broken EXIF is no reason to refuse pixels."""
+def _count_frames(image: Image.Image) -> int:
+    """How many frames or pages; 2 where a later one is broken, which is no fault of the first."""
     try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # noqa: BLE001 - as at every codec boundary
+        return 2
+
+
+def _orientation(image: Image.Image, found: Format, data: bytes) -> int:
+    """The EXIF orientation, 1 where there is none or it makes no sense; broken EXIF is no reason to refuse pixels.
+
+    Pillow gives a TIFF's size, and later its pixels, upright already.
+    """
+    if found is TIFF:
+        return _UPRIGHT
+    try:
+        if found is PNG:
+            image.info["exif"] = png_exif(data)  # else Pillow decodes the picture in search of it
         orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
     except Exception:  # noqa: BLE001 - as at every codec boundary
         return _UPRIGHT
@@ -182,7 +201,9 @@ def _check_frames(frames: int, limits: SourceLimits) -> None:
 
 
 def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
-    scans = data.count(b"\xff\xda") if found is JPEG else 0
+    scans = data.count(_START_OF_SCAN) if found is JPEG else 0
+    if scans > limits.max_jpeg_scans:
+        scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))  # what follows the picture, a film perhaps, has none
     if scans > limits.max_jpeg_scans:
         raise _too_large(f"{scans} JPEG scans; the limit is {limits.max_jpeg_scans}", scans, limits.max_jpeg_scans)
 

@@ -79,7 +79,7 @@ def _render(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
         operations.append(f"downscaled {facts.size} to {size}")
     operations += [*colour_operations, encoded.how]
     notices = [*notices_for(facts, size, is_text=synthetic)]
-    if pressed:
+    if pressed and not encoded.lossless:
         notices.append(Notice("lossy", f"{encoded.how} to stay within {plan.max_bytes} bytes"))
     digest = sha256(encoded.data).hexdigest()
     return PreparedImage(encoded.data, encoded.media_type, size, tuple(operations), tuple(notices), digest)
@@ -103,9 +103,16 @@ def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
 def _descend(rungs: tuple[Rung, ...], decoded: Decoded, image: Image.Image, plan: ImagePlan) -> tuple[Encoded, Size]:
     """The best rung of the ladder whose file fits, found by halving: at most four encodes for ten rungs.
 
+    The lossless rung is tried by itself, for a lossy file of text may well be the larger one.
+
     Raises:
         ImageError: `request_too_large_after_normalizing`.
     """
+    if rungs[0].lossless:
+        encoded, size = _stand_on(rungs[0], decoded, image, plan.target)
+        if len(encoded.data) <= plan.max_bytes:
+            return encoded, size
+        rungs = rungs[1:]
     fitting: tuple[Encoded, Size] | None = None
     lowest_bytes = 0
     best, worst = 0, len(rungs) - 1

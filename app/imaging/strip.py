@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from app.imaging.formats import GIF, JPEG, PNG, WEBP, Format
 
 _PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"sRGB", b"iCCP"})
-_WEBP_DROPPED = frozenset({b"EXIF", b"XMP "})
+_WEBP_KEPT = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 _WEBP_METADATA_FLAGS = 0x08 | 0x04
 _JPEG_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JPEG_COMMENT, _JPEG_START_OF_SCAN, _JPEG_END = 0xFE, 0xDA, 0xD9
-_JPEG_JFIF, _JPEG_ICC, _JPEG_ADOBE, _JPEG_LAST_APPLICATION = 0xE0, 0xE2, 0xEE, 0xEF
+_JPEG_JFIF, _JPEG_ADOBE, _JPEG_LAST_APPLICATION = 0xE0, 0xEE, 0xEF
+_ICC_ANY = b"ICC_PROFILE\0"
+_ICC_FIRST = _ICC_ANY + b"\1"
 _GIF_EXTENSION, _GIF_GRAPHIC_CONTROL, _GIF_IMAGE, _GIF_TRAILER = 0x21, 0xF9, 0x2C, 0x3B
 
 
@@ -31,10 +33,27 @@ def strip_metadata(data: bytes, found: Format) -> bytes | None:
     return data if len(kept) == len(data) else kept
 
 
+def jpeg_end(data: bytes) -> int:
+    """Where the first picture of a JPEG file ends; the length of the file where that cannot be told."""
+    at = 2
+    try:
+        while (marker := _expect(data, at, 0xFF)) != _JPEG_END:
+            if marker == 0xFF:  # noqa: PLR2004 - a fill byte before the marker
+                at += 1
+                continue
+            at += 2 + _number(data, at + 2, 2, "big")
+            if marker == _JPEG_START_OF_SCAN:
+                following = _JPEG_NEXT_MARKER.search(data, at)
+                at = len(data) if following is None else following.start()
+    except (IndexError, ValueError):
+        return len(data)
+    return at + 2
+
+
 def _jpeg(data: bytes) -> Iterator[bytes]:
     """Every segment but comments and the application segments that do not bear on colour; ends at the end marker."""
     yield data[:2]
-    at = 2
+    at, keeps_profile = 2, False
     while True:
         marker = _expect(data, at, 0xFF)
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte before the marker
@@ -46,7 +65,10 @@ def _jpeg(data: bytes) -> Iterator[bytes]:
         end = at + 2 + _number(data, at + 2, 2, "big")
         if end > len(data):
             raise ValueError
-        if _jpeg_keeps(marker, data[at + 4 : end]):
+        payload = data[at + 4 : end]
+        if payload.startswith(_ICC_FIRST):
+            keeps_profile = b"sRGB" not in payload  # its further segments go, or stay, with the first
+        if keeps_profile if payload.startswith(_ICC_ANY) else _jpeg_keeps(marker, payload):
             yield data[at:end]
         at = end
         if marker == _JPEG_START_OF_SCAN:
@@ -60,8 +82,8 @@ def _jpeg(data: bytes) -> Iterator[bytes]:
 def _jpeg_keeps(marker: int, payload: bytes) -> bool:
     if marker == _JPEG_COMMENT:
         return False
-    if marker == _JPEG_ICC:
-        return payload.startswith(b"ICC_PROFILE\0") and b"sRGB" not in payload
+    if marker == _JPEG_JFIF:
+        return payload.startswith(b"JFIF\0")
     if marker == _JPEG_ADOBE:
         return payload.startswith(b"Adobe")
     return not _JPEG_JFIF < marker <= _JPEG_LAST_APPLICATION
@@ -106,7 +128,7 @@ def _webp_chunks(data: bytes, length: int) -> Iterator[bytes]:
         name = data[at : at + 4]
         if name == b"VP8X":
             yield data[at : at + 8] + bytes([data[at + 8] & ~_WEBP_METADATA_FLAGS]) + data[at + 9 : end]
-        elif name not in _WEBP_DROPPED:
+        elif name in _WEBP_KEPT:
             yield data[at:end]
         at = end
 
