@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "VISION_PROXY_"
@@ -131,20 +130,20 @@ class Settings(BaseSettings):
     @classmethod
     def _as_headers_carry_it(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[\x21-\x7e]{16,}", key.get_secret_value()):
-            raise PydanticCustomError("key", "it must have at least 16 ASCII characters and no spaces")
+            raise ValueError("it must have at least 16 ASCII characters and no spaces")
         return key
 
     @field_validator("anthropic_base_url")
     @classmethod
     def _an_address(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/]", url):
-            raise PydanticCustomError("url", "it must begin with http:// or https://")
+            raise ValueError("it must begin with http:// or https://")
         return url
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
         if self.anthropic_api_key is not None and self.anthropic_auth_token is not None:
-            raise PydanticCustomError("credentials", "set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN, not both")
+            raise ValueError("set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN, not both")
         return self
 
     @property
@@ -170,7 +169,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = f"{variable_of(str(first['loc'][0]))}: " if first["loc"] else ""
-        message = f"{name}{first['msg']}; see docs/configuration.md"
+        message = f"{name}{first['msg'].removeprefix('Value error, ')}; see docs/configuration.md"
         raise SettingsError(message) from None
 
 

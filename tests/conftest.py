@@ -122,6 +122,20 @@ def scripted() -> Generator[Callable[..., str]]:
 
 
 @pytest.fixture
+def without_files() -> Generator[str]:
+    """The address of a sandbox that has no Files API."""
+    sandbox = create_sandbox()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/files"):
+            scope = {**scope, "path": "/v1/nothing"}
+        await sandbox(scope, receive, send)
+
+    with _served(app) as url:
+        yield url
+
+
+@pytest.fixture
 def wire() -> Wire:
     return Wire()
 

@@ -72,20 +72,46 @@ def test_as_many_pictures_as_the_model_takes_are_answered(
     assert response.json()["images"][-1]["label"] == f"Image {count}"
 
 
-def test_pictures_that_together_exceed_32_mb_are_pressed_into_their_shares(
-    service: httpx2.Client, sandbox: httpx2.Client, photo: Maker
-) -> None:
-    """60 noisy pictures at quality 90 would be about 50 MB of base64."""
-    large = {"data": base64.b64encode(photo(1900, 1400, quality=60)).decode()}
-    small = {"data": base64.b64encode(photo(64, 48)).decode()}
+@pytest.fixture
+def too_much(photo: Maker) -> list[dict[str, str]]:
+    """A small picture behind 39 noisy ones, which are about 45 MB of base64 together."""
+    large = {"data": base64.b64encode(photo(1900, 1400, quality=70)).decode()}
+    return [large] * 39 + [{"data": base64.b64encode(photo(64, 48)).decode()}]
 
-    response = service.post("/v1/analyze", json={"images": [large] * 59 + [small]}, timeout=300)
+
+def test_what_is_too_much_for_one_body_goes_by_file_and_is_deleted_afterwards(
+    service: httpx2.Client, sandbox: httpx2.Client, too_much: list[dict[str, str]]
+) -> None:
+    response = service.post("/v1/analyze", json={"images": too_much}, timeout=300)
 
     answer = response.json()
+    ways = [image["sent"]["via"] for image in answer["images"]]
+    journal = sandbox.get("/sandbox/journal", params={"settled": "true"}).json()
+    deleted = [visit for visit in journal if visit["method"] == "DELETE" and visit["path"].startswith("/v1/files/")]
     assert response.status_code == 200
     assert visit_of(sandbox, answer)["body_bytes"] <= 32_000_000
-    assert {warning["code"] for warning in answer["images"][0]["warnings"]} == {"lossy"}
-    assert answer["images"][59]["operations"] == []  # what is small is left alone
+    assert {warning["code"] for image in answer["images"][:39] for warning in image["warnings"]} == set()
+    assert (ways.count("file") > 0, ways[39]) == (True, "base64")
+    assert len(deleted) >= ways.count("file")
+
+
+def test_where_nothing_can_go_by_file_the_pictures_are_pressed_into_shares(
+    service: httpx2.Client, too_much: list[dict[str, str]]
+) -> None:
+    """An estimate uploads nothing."""
+    images = service.post("/v1/estimate", json={"images": too_much}, timeout=300).json()["images"]
+
+    assert {warning["code"] for warning in images[0]["warnings"]} == {"lossy"}
+    assert sum(-(-image["sent"]["size_bytes"] // 3) * 4 for image in images) <= 32_000_000
+    assert images[39]["operations"] == []  # what is small is left alone
+
+
+def test_a_vendor_without_a_files_api_gets_pressed_pictures(
+    start_service: Callable[..., httpx2.Client], without_files: str, too_much: list[dict[str, str]]
+) -> None:
+    answer = start_service(without_files).post("/v1/analyze", json={"images": too_much}, timeout=300).json()
+
+    assert {image["sent"]["via"] for image in answer["images"]} == {"base64"}
 
 
 def test_a_picture_over_10_mb_of_base64_is_encoded_to_fit(

@@ -50,6 +50,8 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("VISION_PROXY_PORT", "x", "VISION_PROXY_PORT: Input should be a valid integer"),
         ("VISION_PROXY_WORKERS", "0", "VISION_PROXY_WORKERS: Input should be greater than or equal to 1"),
+        ("VISION_PROXY_ADMIN_KEY", "schlüssel-schlüssel", "VISION_PROXY_ADMIN_KEY: it must have at least 16 ASCII"),
+        ("ANTHROPIC_BASE_URL", "notaurl", "ANTHROPIC_BASE_URL: it must begin with http:// or https://"),
         ("VISION_PROXY_PROT", "1", "VISION_PROXY_PROT: there is no such setting; see docs/configuration.md"),
         (
             "VISION_PROXY_PORT_FILE",
@@ -65,6 +67,33 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
         load_settings()
 
     assert str(raised.value).startswith(message)
+
+
+def test_an_empty_file_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", str(tmp_path / "empty"))
+
+    assert load_settings().has_upstream is False
+
+
+def test_a_file_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", str(tmp_path / "binary"))
+
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+
+    assert str(raised.value).startswith("ANTHROPIC_API_KEY_FILE: ")
+
+
+def test_two_credentials_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a")
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "b")
+
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+
+    assert str(raised.value).startswith("set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN, not both")
 
 
 def test_a_bad_secret_is_not_repeated_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, String, Table, delet
 from sqlalchemy.engine import Row, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.domain import Size, StoredFile
 
@@ -47,7 +48,9 @@ class FileStore:
                 Path(url.database).parent.mkdir(parents=True, exist_ok=True)
             event.listen(engine.sync_engine, "connect", _use_wal)
         async with engine.begin() as connection:
-            await connection.run_sync(_metadata.create_all)
+            await connection.execute(CreateTable(_files, if_not_exists=True))
+            for index in _files.indexes:
+                await connection.execute(CreateIndex(index, if_not_exists=True))
         return cls(engine)
 
     async def add(self, file: StoredFile) -> None:
@@ -113,6 +116,6 @@ def _file(row: Row[tuple[object, ...]]) -> StoredFile:
 def _use_wal(connection: DBAPIConnection, _: object) -> None:
     """Let readers and one writer work at the same time."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

@@ -20,7 +20,7 @@ from app.pipeline.preparing import (
     request_bytes,
     request_notices,
 )
-from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, make_ready
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, ready_to_send
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -37,9 +37,9 @@ async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -
         AppError: a picture or a limit in the way; nothing was spent.
         UpstreamError: what the Claude API said instead.
     """
-    ready = await make_ready(request, services)
-    watch.lap("normalize")
-    ready, reply = await call_mended(ready, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
+    async with ready_to_send(request, services) as first:
+        watch.lap("normalize")
+        ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
     watch.lap("upstream")
     return _answer_of(ready, reply.json_object(), reply.request_id, services, watch, sandbox=reply.sandbox)
 
@@ -51,11 +51,11 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
     Raises:
         AppError, UpstreamError: as `answer`, before anything has been streamed.
     """
-    ready = await make_ready(request, services)
-    watch.lap("normalize")
     async with AsyncExitStack() as opened:
+        first = await opened.enter_async_context(ready_to_send(request, services))
+        watch.lap("normalize")
         ready, events = await call_mended(
-            ready,
+            first,
             services,
             lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )

@@ -1,6 +1,6 @@
 """Plan and normalize: every picture of a request counted and sized together, then made to fit together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio
@@ -17,6 +17,7 @@ from app.pipeline.ports import Services
 from app.pipeline.reports import FileFacts, ImageReport, SentImage
 from app.pipeline.request import StoredPicture, VisionRequest
 from app.pipeline.sharing import fair_shares
+from app.pipeline.spilling import Spill, file_source, largest_until_fit
 
 MAX_REQUEST_BYTES = 32_000_000
 """Of one request's JSON. The documents say "32 MB"; whether 10^6 or 2^20 is not known, so the smaller is kept.
@@ -64,20 +65,38 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
 
 
 async def prepare_images(
-    request: VisionRequest, model: Model, planned: Sequence[PlannedImage], services: Services
+    request: VisionRequest,
+    model: Model,
+    planned: Sequence[PlannedImage],
+    services: Services,
+    spill: Spill | None = None,
 ) -> list[SentImage]:
     """The pictures as they go to Claude, within the byte limit of the whole request.
+
+    What is too much goes by `spill`; where there is none, or it takes nothing, the pictures are pressed into shares.
 
     Raises:
         ImageError: `image_undecodable`, or `request_too_large_after_normalizing` for the one that cannot be pressed
             into its share.
     """
     prepared = await _prepare_all(planned, services)
-    over = _reduced(request, planned, prepared)
+    files = await _spilled(request, prepared, spill) if spill is not None else {}
+    over = _reduced(request, planned, prepared, files)
     again = await _prepare_all(over, services)
     for image, result in zip(over, again, strict=True):
         prepared[image.index] = result
-    return [_sent(request, image, result, model) for image, result in zip(planned, prepared, strict=True)]
+    return [
+        _sent(request, image, result, model, files.get(image.index))
+        for image, result in zip(planned, prepared, strict=True)
+    ]
+
+
+async def _spilled(request: VisionRequest, prepared: Sequence[PreparedImage], spill: Spill) -> dict[int, str]:
+    """The ids of the pictures that went to the vendor as files, by their index; none where all fit into the body."""
+    sizes = [_base64_chars(len(image.data)) for image in prepared]
+    taken = largest_until_fit(sizes, _budget(request, len(sizes)))
+    ids = await spill.take([prepared[index] for index in taken])
+    return dict(zip(taken, ids, strict=False))
 
 
 def request_bytes(request: VisionRequest, images: Sequence[SentImage]) -> bytes:
@@ -87,6 +106,8 @@ def request_bytes(request: VisionRequest, images: Sequence[SentImage]) -> bytes:
 
 def _source(raw: RawImage | RemoteImage, image: SentImage) -> bytes:
     """The JSON of a picture's source; the very object that came where nothing of it had to change."""
+    if image.file_id is not None:
+        return file_source(image.file_id)
     if isinstance(raw, RawImage) and image.data is raw.data and image.media_type == raw.media_type:
         return raw.source_json or base64_source(image.media_type, image.data)
     return base64_source(image.media_type, image.data)
@@ -161,15 +182,18 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
 
 
 def _reduced(
-    request: VisionRequest, planned: Sequence[PlannedImage], prepared: Sequence[PreparedImage]
+    request: VisionRequest,
+    planned: Sequence[PlannedImage],
+    prepared: Sequence[PreparedImage],
+    files: Mapping[int, str],
 ) -> list[PlannedImage]:
     """The pictures that take more than their share where all together exceed the request's limit, planned anew.
 
     Raises:
         AppError: `request_too_large_after_normalizing` where the text alone leaves no room.
     """
-    sizes = [_base64_chars(len(image.data)) for image in prepared]
-    budget = MAX_REQUEST_BYTES - request.body.text_bytes - len(sizes) * _SOURCE_OVERHEAD_BYTES
+    sizes = [0 if index in files else _base64_chars(len(image.data)) for index, image in enumerate(prepared)]
+    budget = _budget(request, len(sizes))
     if sum(sizes) <= budget:
         return []
     if budget < len(sizes):
@@ -187,7 +211,14 @@ def _reduced(
     ]
 
 
-def _sent(request: VisionRequest, image: PlannedImage, result: PreparedImage, model: Model) -> SentImage:
+def _budget(request: VisionRequest, images: int) -> int:
+    """How many characters of base64 the pictures may have together."""
+    return MAX_REQUEST_BYTES - request.body.text_bytes - images * _SOURCE_OVERHEAD_BYTES
+
+
+def _sent(
+    request: VisionRequest, image: PlannedImage, result: PreparedImage, model: Model, file_id: str | None
+) -> SentImage:
     raw, facts = image.raw, image.facts
     report = ImageReport(
         index=image.number,
@@ -197,11 +228,12 @@ def _sent(request: VisionRequest, image: PlannedImage, result: PreparedImage, mo
         original=FileFacts(facts.format.media_type, facts.size, len(raw.data), facts.sha256),
         seen=seen_size(result.size, model.tier),
         sent=FileFacts(result.media_type, result.size, len(result.data), result.sha256),
+        via="base64" if file_id is None else "file",
         operations=result.operations,
         tokens=billed_tokens(result.size, model.tier),
         notices=result.notices,
     )
-    return SentImage(result.data, result.media_type, report)
+    return SentImage(result.data, result.media_type, report, file_id)
 
 
 def _stored_report(picture: StoredPicture, request: VisionRequest, model: Model) -> ImageReport:
@@ -217,6 +249,7 @@ def _stored_report(picture: StoredPicture, request: VisionRequest, model: Model)
         original=facts,
         sent=facts,
         seen=seen_size(size, model.tier),
+        via="file",
         operations=(),
         tokens=billed_tokens(size, model.tier),
         notices=(),

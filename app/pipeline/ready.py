@@ -1,7 +1,8 @@
 """plan -> bound -> normalize, and the one second chance: a request that only has to be sent, mended once if refused."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from app.pipeline.preparing import (
 )
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
+from app.pipeline.spilling import Spill
 from app.upstream.claude import Call
 
 MESSAGES = "/v1/messages"
@@ -47,6 +49,7 @@ class Ready:
     images: tuple[ImageReport, ...]
     body: bytes
     notices: tuple[Notice, ...]
+    spill: Spill | None = None
 
     @property
     def image_tokens(self) -> int:
@@ -58,7 +61,21 @@ class Ready:
         return Call("POST", path, self.request.headers, self.request.query, self.body)
 
 
-async def make_ready(request: VisionRequest, services: Services) -> Ready:
+@asynccontextmanager
+async def ready_to_send(request: VisionRequest, services: Services, *, spills: bool = True) -> AsyncGenerator[Ready]:
+    """A request that, where it `spills`, puts what is too much for its body at the vendor; deleted on exit.
+
+    Raises:
+        AppError: as `make_ready`.
+    """
+    spill = Spill(services, request.headers)
+    try:
+        yield await make_ready(request, services, spill if spills else None)
+    finally:
+        await spill.forget()
+
+
+async def make_ready(request: VisionRequest, services: Services, spill: Spill | None = None) -> Ready:
     """Everything that happens before money can be spent.
 
     Raises:
@@ -67,7 +84,8 @@ async def make_ready(request: VisionRequest, services: Services) -> Ready:
     request = await collect(request, services)
     model, planned = await plan_images(request, services)
     refuse_above_cap(model, request, planned_tokens(request, model, planned), services)
-    return await _prepared(request, model, planned, services, request_notices(request, model))
+    first = Ready(request, model, planned, (), b"", request_notices(request, model), spill)
+    return await _prepared(first, planned, services)
 
 
 def planned_tokens(request: VisionRequest, model: Model, planned: Sequence[PlannedImage]) -> int:
@@ -96,7 +114,7 @@ async def call_mended(
             raise
         planned, reason = mended
     notice = Notice("prepared_again", f"the Claude API refused {reason}; they were prepared anew and sent again")
-    again = await _prepared(ready.request, ready.model, planned, services, (*ready.notices, notice))
+    again = await _prepared(replace(ready, notices=(*ready.notices, notice)), planned, services)
     return again, await call(again)
 
 
@@ -130,13 +148,9 @@ def _within_bytes(image: PlannedImage, max_bytes: int) -> PlannedImage:
     return replace(image, plan=make_plan(image.facts, len(image.raw.data), image.plan.target, least))
 
 
-async def _prepared(
-    request: VisionRequest,
-    model: Model,
-    planned: Sequence[PlannedImage],
-    services: Services,
-    notices: tuple[Notice, ...],
-) -> Ready:
-    images = await prepare_images(request, model, planned, services)
-    body = request_bytes(request, images)
-    return Ready(request, model, planned, all_reports(request, model, images), body, notices)
+async def _prepared(ready: Ready, planned: Sequence[PlannedImage], services: Services) -> Ready:
+    """The same request with its pictures prepared by those plans."""
+    request, model = ready.request, ready.model
+    images = await prepare_images(request, model, planned, services, ready.spill)
+    reports = all_reports(request, model, images)
+    return replace(ready, planned=planned, images=reports, body=request_bytes(request, images))

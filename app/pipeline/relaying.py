@@ -11,7 +11,7 @@ from app.domain import Cost, Usage
 from app.pipeline.billing import cost_of
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
-from app.pipeline.ready import MESSAGES, Ready, call_mended, make_ready
+from app.pipeline.ready import MESSAGES, Ready, call_mended, ready_to_send
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -38,9 +38,9 @@ async def relay(request: VisionRequest, path: str, services: Services, watch: St
         AppError: a picture or a limit in the way.
         UpstreamError: what the vendor said instead; `raw` holds it whole.
     """
-    ready = await make_ready(request, services)
-    watch.lap("normalize")
-    ready, reply = await call_mended(ready, services, lambda ready: services.upstream.send(ready.call(path)))
+    async with ready_to_send(request, services, spills=path == MESSAGES) as first:
+        watch.lap("normalize")
+        ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(path)))
     watch.lap("upstream")
     billed = _billed(reply.content) if path == MESSAGES else None
     cost = None if billed is None else cost_of(ready, billed, services)
@@ -54,11 +54,11 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
     Raises:
         AppError, UpstreamError: as `relay`, before anything has been streamed.
     """
-    ready = await make_ready(request, services)
-    watch.lap("normalize")
     async with AsyncExitStack() as opened:
+        first = await opened.enter_async_context(ready_to_send(request, services))
+        watch.lap("normalize")
         ready, events = await call_mended(
-            ready,
+            first,
             services,
             lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )

@@ -31,6 +31,7 @@ class ImageReport:
     sent: FileFacts
     seen: Size
     """The size at which the model sees it: that of `sent`, or smaller where the vendor scales it down."""
+    via: Literal["base64", "file"]
     operations: tuple[str, ...]
     tokens: int
     notices: tuple[Notice, ...]
@@ -53,6 +54,8 @@ class SentImage:
     data: bytes
     media_type: MediaType
     report: ImageReport
+    file_id: str | None = None
+    """The vendor's id, where the bytes went there as a file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class FileBody(BaseModel):
 class SentBody(FileBody):
     """The file that goes to Claude."""
 
-    via: Literal["base64"] = "base64"
+    via: Literal["base64", "file"]
 
 
 class ImageBody(BaseModel):
@@ -221,7 +221,7 @@ def _image_body(image: ImageReport, cost_usd: Decimal | None) -> ImageBody:
         name=image.name,
         source=image.source,
         original=FileBody(**_file(image.original)),
-        sent=SentBody(**_file(image.sent)),
+        sent=SentBody(**_file(image.sent), via=image.via),
         operations=list(image.operations),
         scale_x=round(image.scale_x, 6),
         scale_y=round(image.scale_y, 6),
