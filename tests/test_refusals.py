@@ -53,7 +53,7 @@ def test_invalid_request_names_the_field_and_what_it_takes(service: httpx2.Clien
         ),
         ({"max_cost_usd": "-1"}, "max_cost_usd: Input should be greater than or equal to 0"),
         ({"messages": "not json"}, "messages must be JSON: JSON is malformed: invalid character (byte 1)"),
-        ({"messages": "{}"}, "messages must be an array: Expected `array`, got `object`"),
+        ({"messages": "{}"}, "messages must be an array of objects: Expected `array`, got `object`"),
         ({"extra": "[]"}, "extra must be a JSON object: Expected `object`, got `array`"),
         ({"extra": '{"model": "m"}'}, "extra.model: send model as a field of its own"),
         ({"thinking": "yes"}, "thinking must be JSON: JSON is malformed: invalid character (byte 0)"),

@@ -201,6 +201,11 @@ def _check_frames(frames: int, limits: SourceLimits) -> None:
 
 
 def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
+    """Nothing, unless a JPEG has so many scans that decoding it would take minutes.
+
+    Raises:
+        ImageError: `image_too_many_pixels`.
+    """
     scans = data.count(_START_OF_SCAN) if found is JPEG else 0
     if scans > limits.max_jpeg_scans:
         scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))  # what follows the picture, a film perhaps, has none

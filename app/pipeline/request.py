@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -22,6 +21,8 @@ from app.pipeline.message_body import (
 
 OWN_FIELDS = frozenset({"model", "max_tokens", "messages", "system", "stream", "stop_sequences", "thinking"})
 """Messages fields that the native endpoints have under the same name; `extra` may not say them a second time."""
+
+_LONGEST_SCALAR = 400
 
 _BOUNDED_EXTRA = frozenset(
     {
@@ -180,7 +181,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     """
     check_text(body)
     fields = decode_json(body, JsonObject, "the body must be a JSON object")
-    facts = decode_json(body, _MessagesFacts, "the body must be a Messages request")
+    model, max_tokens, stream = (_scalar(fields.get(name)) for name in ("model", "max_tokens", "stream"))
     lifted = Lifted("fetch" if policy.url_mode == "fetch" else "passthrough", policy.max_image_bytes)
     if may_hold_pictures(body):
         _lift_body(fields, lifted)
@@ -188,14 +189,14 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     message_body = MessageBody(tuple(lifted.segments) if touched else (body,))
     hints = billing_hints(fields, message_body)
     return VisionRequest(
-        model=facts.model if isinstance(facts.model, str) else "",
+        model=model if isinstance(model, str) else "",
         body=message_body,
         images=tuple(lifted.images),
         numbers=tuple(lifted.numbers),
         picture_count=lifted.seen,
         labels={},
-        max_tokens=int(facts.max_tokens) if isinstance(facts.max_tokens, int | float) else 0,
-        stream=facts.stream is True,
+        max_tokens=int(max_tokens) if isinstance(max_tokens, int | float) else 0,
+        stream=stream is True,
         billed_as=hints,
         headers=headers,
         query=query,
@@ -206,12 +207,9 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     )
 
 
-class _MessagesFacts(msgspec.Struct):
-    """The fields of a Messages request that decide how it is handled; what is odd about them the vendor shall say."""
-
-    model: Any = ""
-    max_tokens: Any = 0
-    stream: Any = False
+def _scalar(raw: msgspec.Raw | None) -> Json:
+    """A small value; None for anything else, which the vendor shall judge."""
+    return None if raw is None or len(bytes(raw)) > _LONGEST_SCALAR else decode_any(raw, "the body must be JSON")
 
 
 def _lift_body(fields: JsonObject, into: Lifted) -> None:
