@@ -1,5 +1,6 @@
-"""Added latency of the service: the same requests direct and through it, taking turns, against an upstream that answers
-at once. Prints a Markdown table. Loopback only; the number of requests is fixed.
+"""Added latency: the same requests direct and through the service, taking turns.
+
+The upstream reads the whole body and answers at once. Prints a Markdown table. Loopback only, a fixed number of requests.
 
     python bench/latency.py [ROUNDS]
 """
@@ -14,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from io import BytesIO
@@ -59,20 +60,18 @@ def main(rounds: int) -> None:
         print(f"pillow {version('pillow')}, anthropic {version('anthropic')}, uvicorn {version('uvicorn')}\n")
         print("| workload | requests | direct p50 ms | through p50 ms | added p50 ms | added p90 ms |")
         print("|---|---|---|---|---|---|")
-        for name, count, make in _workloads(rounds):
-            print(_row(name, count, direct, through, make()), flush=True)
+        for name, count, request in _workloads(rounds):
+            print(_row(name, count, direct, through, request), flush=True)
 
 
-def _workloads(rounds: int) -> list[tuple[str, int, Callable[[], dict[str, Any]]]]:
+def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
+    small, middle = _photo(1300, 950, 300_000), _photo(1300, 950, 400_000)
+    large = _photo(4032, 3024, 4_700_000)
     return [
-        ("w1 text only", rounds * 10, lambda: _messages({"type": "text", "text": "hello " * 50})),
-        ("w2 one 300 kB JPEG that needs nothing", rounds * 4, lambda: _messages(_block(_photo(1300, 950, 300_000)))),
-        ("w3 one 12-megapixel JPEG", rounds, lambda: _messages(_block(_photo(4032, 3024, 4_700_000)))),
-        (
-            "w4 25 JPEGs of 400 kB that need nothing",
-            rounds,
-            lambda: _messages(*[_block(_photo(1300, 950, 400_000))] * 25),
-        ),
+        ("w1 text only", rounds * 10, _messages({"type": "text", "text": "hello " * 50})),
+        ("w2 one 300 kB JPEG that needs nothing", rounds * 4, _messages(_block(small))),
+        ("w3 one 12-megapixel JPEG", rounds, _messages(_block(large))),
+        ("w4 25 JPEGs of 400 kB that need nothing", rounds, _messages(*[_block(middle)] * 25)),
     ]
 
 
@@ -81,11 +80,11 @@ def _row(name: str, count: int, direct: str, through: str, request: dict[str, An
     times: dict[str, list[float]] = {direct: [], through: []}
     with httpx2.Client(timeout=120, headers={"content-type": "application/json", "x-api-key": "k"}) as client:
         for warm in range(count + 3):
-            for url in times:
+            for url, taken in times.items():
                 began = time.perf_counter()
                 client.post(f"{url}/v1/messages", content=body).raise_for_status()
                 if warm >= 3:
-                    times[url].append((time.perf_counter() - began) * 1000)
+                    taken.append((time.perf_counter() - began) * 1000)
     added = [after - before for before, after in zip(times[direct], times[through], strict=True)]
     low, high = statistics.median(times[direct]), statistics.median(times[through])
     nines = statistics.quantiles(added, n=10)[-1]
@@ -103,8 +102,8 @@ def _block(picture: bytes) -> dict[str, Any]:
 
 def _photo(width: int, height: int, size_bytes: int) -> bytes:
     """A JPEG of about that many bytes: soft noise over a gradient, its quality searched for."""
-    noise = Image.effect_noise((width // 4, height // 4), 50).resize((width, height), Image.Resampling.BICUBIC)
-    ramp = Image.linear_gradient("L").resize((width, height))
+    noise = _stretched(Image.effect_noise((width // 4, height // 4), 50), width, height)
+    ramp = _stretched(Image.linear_gradient("L"), width, height)
     picture = Image.merge("RGB", (noise, ramp, Image.blend(noise, ramp, 0.5)))
     best = b""
     for quality in range(30, 100, 3):
@@ -114,6 +113,11 @@ def _photo(width: int, height: int, size_bytes: int) -> bytes:
         if len(best) >= size_bytes:
             break
     return best
+
+
+def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
+    box = (0, 0, *image.size)
+    return image.transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
 
 
 @contextmanager
