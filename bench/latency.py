@@ -1,6 +1,6 @@
 """Added latency: the same requests direct and through the service, taking turns.
 
-The upstream reads the whole body and answers at once. Prints a Markdown table. Loopback only, a fixed number of requests.
+The upstream reads the whole body and answers at once. Prints a Markdown table. Loopback only, a fixed count.
 
     python bench/latency.py [ROUNDS]
 """
@@ -54,9 +54,8 @@ def main(rounds: int) -> None:
         variables = {"ANTHROPIC_BASE_URL": direct, "ANTHROPIC_API_KEY": "bench", "VISION_PROXY_PORT": "0"}
         variables["VISION_PROXY_DATABASE_URL"] = "sqlite+aiosqlite:///:memory:"
         through = running.enter_context(_process([sys.executable, "-m", "app", "serve"], variables))
-        print(
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}"
-        )
+        machine = f"{platform.machine()}, {os.cpu_count()} cores"
+        print(f"{machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
         print(f"pillow {version('pillow')}, anthropic {version('anthropic')}, uvicorn {version('uvicorn')}\n")
         print("| workload | requests | direct p50 ms | through p50 ms | added p50 ms | added p90 ms |")
         print("|---|---|---|---|---|---|")

@@ -3,7 +3,7 @@
 import base64
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import anthropic
@@ -174,8 +174,9 @@ def test_count_tokens_counts_the_prepared_pictures(service: httpx2.Client, photo
 
 
 @pytest.fixture
-def sdk(service: httpx2.Client) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=str(service.base_url), api_key="any", max_retries=0)
+def sdk(service: httpx2.Client) -> Generator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=str(service.base_url), api_key="any", max_retries=0) as client:
+        yield client
 
 
 def test_the_official_sdk_streams_and_finds_the_cost_in_the_last_delta(sdk: anthropic.Anthropic, photo: Maker) -> None:

@@ -1,6 +1,7 @@
 """GET /v1/models: the vendor's list, with what each model means for images."""
 
 import httpx2
+import pytest
 
 
 def test_a_model_comes_with_its_tier_limits_and_prices(service: httpx2.Client, sandbox: httpx2.Client) -> None:
@@ -41,6 +42,13 @@ def test_the_list_is_paged_as_the_vendor_pages_it(service: httpx2.Client, sandbo
     for model in found["data"]:
         del model["vision"]
     assert found == original
+
+
+@pytest.mark.parametrize("model", ["%2e%2e", "x%3Fa=b", "x%2Fy"])
+def test_an_id_cannot_lead_to_another_path_of_the_vendor(service: httpx2.Client, model: str) -> None:
+    response = service.get(f"/v1/models/{model}")
+
+    assert (response.status_code, response.json()["error"]["details"]["error_code"]) == (404, "unknown_route")
 
 
 def test_an_unknown_model_is_the_vendor_s_404(service: httpx2.Client, sandbox: httpx2.Client) -> None:

@@ -13,6 +13,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.domain import Size, StoredFile
 
+_MOST_PARAMETERS = 1_000
+"""Of one statement; SQLite as it is mostly built takes 32,766."""
+
 _metadata = MetaData()
 
 _files = Table(
@@ -73,10 +76,13 @@ class FileStore:
 
     async def find(self, owner: str, ids: Sequence[str]) -> dict[str, StoredFile]:
         """Those of the files that exist and are the owner's, by id."""
-        query = select(_files).where(_files.c.owner == owner, _files.c.id.in_(ids))
+        found: dict[str, StoredFile] = {}
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        return {row.id: _file(row) for row in rows}
+            for start in range(0, len(ids), _MOST_PARAMETERS):
+                some = ids[start : start + _MOST_PARAMETERS]
+                query = select(_files).where(_files.c.owner == owner, _files.c.id.in_(some))
+                found |= {row.id: _file(row) for row in (await connection.execute(query)).all()}
+        return found
 
     async def page(self, owner: str, limit: int, before: str | None) -> list[StoredFile]:
         """The owner's files, newest first, that came before the file `before`; ids grow with time."""

@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import date
 
 from app.domain import Cost, Json, Usage
+from app.errors import AppError, ErrorCode
 from app.imaging.plan import bounds_for, plan_image
 from app.imaging.tokens import billed_tokens
 from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
 from app.pipeline.costing import estimate_for, estimate_tokens
+from app.pipeline.filing import told_by_our_ids
 from app.pipeline.ports import Services
 from app.pipeline.preparing import (
     PlannedImage,
@@ -69,6 +71,12 @@ async def normalize(request: VisionRequest, services: Services) -> list[SentImag
         AppError: as `answer`.
     """
     request = await collect(request, services)
+    if len(request.images) < request.picture_count:
+        raise AppError(
+            ErrorCode.INVALID_REQUEST,
+            "some pictures are not here: files were prepared when they were uploaded, and URLs are left to the vendor",
+            hint="send the pictures themselves",
+        )
     model, planned = await plan_images(request, services)
     return await prepare_images(request, model, planned, services)
 
@@ -151,7 +159,7 @@ class AnswerStream:
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
-        return self._builder.usage, cost_of(self._ready, self._builder.message, self._services)
+        return self._builder.usage, _cost_of(self._ready, self._builder.message, self._services)
 
     def answer(self) -> Answer:
         """The whole answer, once `texts` has ended."""
@@ -168,7 +176,8 @@ class AnswerStream:
 
 async def _counted(request: VisionRequest, images: list[SentImage], services: Services) -> int:
     call = Call("POST", COUNT_TOKENS, request.headers, body=request_bytes(request, images))
-    reply = await services.upstream.send(call)
+    with told_by_our_ids(request.files):
+        reply = await services.upstream.send(call)
     count = reply.json_object().get("input_tokens")
     if not isinstance(count, int):
         raise unreadable(reply.request_id)
@@ -219,12 +228,16 @@ def _answer_of(
         sandbox=sandbox or services.sandbox,
         images=ready.images,
         usage=usage,
-        cost=cost_of(ready, message, services),
+        cost=_cost_of(ready, message, services),
         prices_as_of=PRICES_AS_OF,
         timing_ms=watch.timing_ms(),
         notices=ready.notices,
         upstream_request_id=upstream_request_id,
     )
+
+
+def _cost_of(ready: Ready, message: dict[str, Json], services: Services) -> Cost | None:
+    return cost_of(message, ready.model.id, ready.image_tokens, services)
 
 
 def _is_text(block: Json) -> bool:

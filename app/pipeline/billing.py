@@ -1,28 +1,45 @@
 """What of a Messages answer is billed, and what it costs."""
 
 from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from app.domain import Cost, Json, Usage
 from app.pipeline.ports import Services
-from app.pipeline.ready import Ready
 
 _NOTHING: Usage = {"input_tokens": 0, "output_tokens": 0}
 
 
-def cost_of(ready: Ready, message: Mapping[str, Json], services: Services) -> Cost | None:
+class _Bill(msgspec.Struct):
+    """The members of a Messages answer that say what it cost."""
+
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+    stop_reason: str | None = None
+    content: list[msgspec.Raw] | None = None
+
+
+def read_bill(answer: bytes | msgspec.Raw) -> dict[str, Any] | None:
+    """What `cost_of` needs of a Messages answer; None where it tells of no usage."""
+    try:
+        bill = msgspec.json.decode(answer, type=_Bill)
+    except msgspec.DecodeError:
+        return None
+    return None if bill.usage is None else msgspec.structs.asdict(bill)
+
+
+def cost_of(message: Mapping[str, Json], model_id: str, image_tokens: int, services: Services) -> Cost | None:
     """The cost of a Messages answer, whole or as far as a stream has come; None where no price is known.
 
-    A refusal before any output is not billed, though its usage shows counts.
+    `model_id` is for an answer that does not name its model. A refusal before any output is not billed, though its
+    usage shows counts.
     Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons, seen 2026-08-22.
     """
-    usage = message.get("usage")
-    model = message.get("model")
+    usage, model = message.get("usage"), message.get("model")
     if not isinstance(usage, dict):
         return None
-    refused = message.get("stop_reason") == "refusal" and not message.get("content")
-    return services.price(
-        model if isinstance(model, str) else ready.model.id,
-        _NOTHING if refused else usage,
-        0 if refused else ready.image_tokens,
-        services.clock.now(),
-    )
+    if message.get("stop_reason") == "refusal" and not message.get("content"):
+        tier = {"service_tier": usage.get("service_tier")}
+        usage, image_tokens = {**tier, **_NOTHING}, 0
+    return services.price(model if isinstance(model, str) else model_id, usage, image_tokens, services.clock.now())

@@ -25,7 +25,8 @@ async def collect(request: VisionRequest, services: Services) -> VisionRequest:
         StoredPicture(slot.number, files[slot.file_id]) for slot in request.body.files if slot.number is not None
     )
     vendor_ids = {file_id: file.vendor_id for file_id, file in files.items()}
-    return replace(request, images=images, body=request.body.with_files(vendor_ids), stored=stored)
+    body = request.body.with_files(vendor_ids)
+    return replace(request, images=images, body=body, stored=stored, files=tuple(files.values()))
 
 
 def refuse_too_many(request: VisionRequest, model: Model) -> None:
@@ -53,12 +54,19 @@ async def _find_files(request: VisionRequest, services: Services) -> Mapping[str
     for slot in slots:
         if slot.file_id not in found:
             raise file_not_found(slot.file_id)
+        if slot.number is not None and found[slot.file_id].size is None:
+            raise _no_picture(slot.number, found[slot.file_id])
     return found
 
 
 def file_not_found(file_id: str) -> AppError:
     """The vendor's words for an id that is not the caller's, whether or not it is somebody else's."""
     return AppError(ErrorCode.FILE_NOT_FOUND, f"File `{file_id[:100]}` not found.", file_id=file_id[:100])
+
+
+def _no_picture(number: int, file: StoredFile) -> ImageError:
+    error = ImageError(ErrorCode.INVALID_REQUEST, f"the file `{file.id}` is {file.media_type}, which is no picture")
+    return error.about(number, file.name)
 
 
 async def _fetch(request: VisionRequest, services: Services) -> tuple[RawImage | RemoteImage, ...]:

@@ -12,6 +12,7 @@ from app.imaging.plan import make_plan
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
 from app.pipeline.collecting import collect
 from app.pipeline.costing import refuse_above_cap
+from app.pipeline.filing import told_by_our_ids
 from app.pipeline.ports import Services
 from app.pipeline.preparing import (
     PlannedImage,
@@ -106,6 +107,11 @@ async def call_mended(
         ImageError: the picture that the vendor could not read, and neither can we.
         UpstreamError: the refusal, where nothing can be mended or it did not help.
     """
+    with told_by_our_ids(ready.request.files):
+        return await _called(ready, services, call)
+
+
+async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]) -> tuple[Ready, _Reply]:
     try:
         return ready, await call(ready)
     except UpstreamError as error:

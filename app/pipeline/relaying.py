@@ -3,12 +3,11 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from app.domain import Cost, Usage
-from app.pipeline.billing import cost_of
+from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
 from app.pipeline.ready import MESSAGES, Ready, call_mended, ready_to_send
@@ -42,8 +41,8 @@ async def relay(request: VisionRequest, path: str, services: Services, watch: St
         watch.lap("normalize")
         ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(path)))
     watch.lap("upstream")
-    billed = _billed(reply.content) if path == MESSAGES else None
-    cost = None if billed is None else cost_of(ready, billed, services)
+    billed = read_bill(reply.content) if path == MESSAGES else None
+    cost = None if billed is None else cost_of(billed, ready.model.id, ready.image_tokens, services)
     return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed=billed is not None)
 
 
@@ -110,7 +109,10 @@ class RelayedStream:
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
-        return self._bill.usage, cost_of(self._ready, self._bill.message, self._services)
+        return self._bill.usage, self._cost()
+
+    def _cost(self) -> Cost | None:
+        return cost_of(self._bill.message, self._ready.model.id, self.image_tokens, self._services)
 
     @property
     def complete(self) -> bool:
@@ -122,15 +124,6 @@ class RelayedStream:
             data = event_data(event)
             if data is not None:
                 self._bill.add(msgspec.json.decode(data))
-
-
-def _billed(content: bytes) -> dict[str, Any] | None:
-    """The members of a Messages answer that say what it cost; None where it has no usage."""
-    try:
-        answer = msgspec.json.decode(content, type=_Billed)
-    except msgspec.DecodeError:
-        return None
-    return None if answer.usage is None else msgspec.structs.asdict(answer)
 
 
 def event_name(event: bytes) -> str:
@@ -150,13 +143,6 @@ def event_data(event: bytes) -> bytes | None:
     except msgspec.DecodeError:
         return None
     return data
-
-
-class _Billed(msgspec.Struct):
-    model: str | None = None
-    usage: dict[str, Any] | None = None
-    stop_reason: str | None = None
-    content: list[msgspec.Raw] | None = None
 
 
 def _event_end(pending: bytearray) -> int:

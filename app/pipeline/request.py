@@ -83,6 +83,8 @@ class VisionRequest:
     url_mode: UrlMode = "off"
     stored: tuple[StoredPicture, ...] = ()
     """The pictures that are files, once they have been looked up."""
+    files: tuple[StoredFile, ...] = ()
+    """Every file it names, pictures or not, once they have been looked up."""
     steady: bool = False
     """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
 

@@ -47,6 +47,8 @@ class Call:
     query: str = ""
     body: bytes | None = None
     upload: Upload | None = None
+    resend: bool = True
+    """Whether it may be sent again where it is not known if it arrived; false where that could cost a fortune."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class ClaudeUpstream:
             UpstreamError: whatever kept it from coming, retries included.
         """
         try:
-            return await self._retries.run(lambda: self._read(call))
+            return await self._retries.run(lambda: self._read(call), resend=call.resend)
         except UpstreamError as error:
             raise self._redacted(error) from error
 
@@ -172,7 +174,7 @@ class ClaudeUpstream:
             UpstreamError: what kept it from beginning, retries included.
         """
         try:
-            response = await self._retries.run(lambda: self._open(call))
+            response = await self._retries.run(lambda: self._open(call), resend=call.resend)
         except UpstreamError as error:
             raise self._redacted(error) from error
         try:

@@ -16,7 +16,7 @@ from app.upstream.failures import from_sdk, timed_out
 _Answer = TypeVar("_Answer")
 
 _FIRST_WAIT_S, _LONGEST_OWN_WAIT_S = 0.5, 8.0
-_REQUEST_TIMEOUT, _CONFLICT, _RATE_LIMITED, _SERVER_ERROR = 408, 409, 429, 500
+_REQUEST_TIMEOUT, _CONFLICT, _RATE_LIMITED, _SERVER_ERROR, _OVERLOADED = 408, 409, 429, 500, 529
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,10 @@ class RetryPolicy:
     timeout_s: float
     max_wait_s: float
 
-    async def run(self, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def run(self, attempt: Callable[[], Awaitable[_Answer]], *, resend: bool = True) -> _Answer:
         """The answer of the first attempt that gives one.
+
+        Without `resend` only those failures are tried again that say that nothing was done.
 
         Raises:
             UpstreamError: the last attempt's failure, `upstream_unreachable`, or `upstream_timeout` once the whole
@@ -36,21 +38,26 @@ class RetryPolicy:
         """
         try:
             with anyio.fail_after(self.timeout_s):
-                return await self._attempts(attempt)
+                return await self._attempts(attempt, resend=resend)
         except TimeoutError as error:
             message = f"no answer from the Claude API within {self.timeout_s:g} s"
             raise timed_out(message) from error
 
-    async def _attempts(self, attempt: Callable[[], Awaitable[_Answer]]) -> _Answer:
+    async def _attempts(self, attempt: Callable[[], Awaitable[_Answer]], *, resend: bool) -> _Answer:
         for retries in range(self.max_retries + 1):
             try:
                 return await attempt()
             except anthropic.APIError as error:
-                wait_s = _wait_before_retry(error, retries)
+                wait_s = _wait_before_retry(error, retries) if resend or _was_turned_away(error) else None
                 if wait_s is None or wait_s > self.max_wait_s or retries == self.max_retries:
                     raise from_sdk(error) from error
             await anyio.sleep(wait_s)
         raise AssertionError  # the last round returns or raises
+
+
+def _was_turned_away(error: anthropic.APIError) -> bool:
+    """Whether the vendor refused the call before doing anything."""
+    return isinstance(error, anthropic.APIStatusError) and error.status_code in {_RATE_LIMITED, _OVERLOADED}
 
 
 def _wait_before_retry(error: anthropic.APIError, retries: int) -> float | None:

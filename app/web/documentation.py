@@ -164,7 +164,10 @@ def responses_with(
 
 def relayed() -> dict[int | str, OpenApi]:
     """The answers of a drop-in route: the vendor's own, and the refusals that are ours."""
-    good: OpenApi = {"description": "The vendor's answer, with `usage.cost`.", "content": {"application/json": {}}}
+    good: OpenApi = {
+        "description": "The vendor's answer, with the additions of this service.",
+        "content": {"application/json": {}},
+    }
     return {200: good, **_errors([*_EXAMPLES, *_UPSTREAM_EXAMPLES])}
 
 

@@ -1,8 +1,10 @@
 """GET /v1/models and /v1/models/{id}: the vendor's, with what each model means for images."""
 
+import re
+
 from fastapi import APIRouter, Request, Response
 
-from app.errors import UpstreamError
+from app.errors import AppError, ErrorCode, UpstreamError
 from app.pipeline import Call, with_vision
 from app.web.deps import CallerOf, ServicesOf
 from app.web.documentation import relayed
@@ -23,6 +25,8 @@ async def list_models(request: Request, caller: CallerOf, services: ServicesOf) 
 async def get_model(request: Request, model_id: str, caller: CallerOf, services: ServicesOf) -> Response:
     """The vendor's entry, with `vision`."""
     del caller
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:@-]{0,255}", model_id) is None:  # it becomes a part of a path
+        raise AppError(ErrorCode.UNKNOWN_ROUTE, "no model has such an id", hint="GET /v1/models lists every model")
     return await _relayed(request, f"/v1/models/{model_id}", services)
 
 
