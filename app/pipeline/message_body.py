@@ -265,7 +265,7 @@ def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
         raise AppError(ErrorCode.INVALID_REQUEST, f"content is nested more than {_MAX_DEPTH} deep", limit=_MAX_DEPTH)
     into.blocks += 1
     kind = decode_any(value["type"], "type must be a text") if "type" in value else None
-    into.bounded = into.bounded and kind not in {"document", "container_upload"}
+    into.bounded = into.bounded and kind not in ("document", "container_upload")
     into.text(b"{")
     for number, (key, item) in enumerate(value.items()):
         into.text(b"," if number else b"", msgspec.json.encode(key), b":")
@@ -292,14 +292,26 @@ def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
     if not may_hold_pictures(raw):
         into.text(bytes(raw))
         return
-    blocks = decode_json(raw, list[JsonObject], "content must be an array of blocks")
-    if into.blocks + len(blocks) > _MAX_BLOCKS:
+    items = _items(raw)
+    if into.blocks + len(items) > _MAX_BLOCKS:
         raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
     into.text(b"[")
-    for number, block in enumerate(blocks):
+    for number, item in enumerate(items):
         into.text(b"," if number else b"")
-        _lift_object(block, into, depth + 1)
+        if isinstance(item, dict):
+            _lift_object(item, into, depth + 1)
+        else:
+            into.text(bytes(item))
     into.text(b"]")
+
+
+def _items(raw: msgspec.Raw) -> Sequence[JsonObject | msgspec.Raw]:
+    """The blocks of an array; what is no object stays as it is, for the vendor to judge."""
+    try:
+        return msgspec.json.decode(raw, type=list[JsonObject])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        items = decode_json(raw, list[msgspec.Raw], "content must be an array")
+    return [decode_json(item, JsonObject, "a block") if _opens_with(item, b"{") else item for item in items]
 
 
 def _lift_document(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
@@ -325,10 +337,10 @@ def _lift_source(raw: msgspec.Raw, into: Lifted) -> None:
         into.picture_by_url(source.url)
     elif source.type == "file" and source.file_id is not None:
         into.picture_by_file(source.file_id)
-    else:
-        raise ImageError(
-            ErrorCode.INVALID_REQUEST, 'the source must be {"type": "base64", "media_type": ..., "data": ...}'
-        ).about(number, None)
+    else:  # of a kind that the vendor may know
+        into.seen += 1
+        into.bounded = False
+        into.text(bytes(raw))
 
 
 def _image_of(raw: msgspec.Raw, data: str, media_type: str | None, number: int) -> RawImage:
