@@ -22,7 +22,7 @@ class ImagePool:
 
     async def probe(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]:
         """What each file is, or why it is refused, in the same order."""
-        return await to_thread.run_sync(self._probe_all, pictures)
+        return await to_thread.run_sync(self._probe_all, pictures) if pictures else []
 
     async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
         """The picture as the plan wants it.

@@ -1,4 +1,4 @@
-"""What a route asks for, as `Annotated` aliases."""
+"""What a route asks for, as `Annotated` aliases. All are coroutines: FastAPI sends plain functions to a thread."""
 
 import ipaddress
 from typing import Annotated
@@ -11,15 +11,15 @@ from app.pipeline import Services
 from app.settings import Settings
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:
     return request.app.state.services
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-def _caller(
+async def _caller(
     request: Request,
     services: Annotated[Services, Depends(_services)],
     settings: Annotated[Settings, Depends(_settings)],
