@@ -294,7 +294,10 @@ def test_an_id_that_leads_elsewhere_at_the_vendor_is_not_passed_on(
 
 
 RATES = {SONNET: (2, 10), "claude-opus-5": (5, 25), "claude-haiku-4-5": (1, 5)}
-"""USD for a million tokens in and out, at the standard price. Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-22."""
+"""USD for a million tokens in and out, at the standard price.
+
+Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-22.
+"""
 
 
 @pytest.mark.parametrize("model", list(RATES))

@@ -1,5 +1,6 @@
 """A client that leaves stops the call to the Claude API, streamed or not."""
 
+import base64
 import socket
 import time
 from collections.abc import Callable
@@ -39,6 +40,31 @@ def test_a_client_that_leaves_a_stream_closes_the_upstream_stream(
         assert next(response.iter_bytes()).startswith(b"event: images")
 
     assert visit_of(sandbox, case)["disconnected"] is True
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
+def test_what_was_billed_before_a_client_left_is_priced_and_recorded(
+    service: httpx2.Client,
+    sandbox: httpx2.Client,
+    photo: Maker,
+    case: str,
+    path: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "app.web.event_stream")
+    headers = {"x-vision-proxy-sandbox-fault": "drip=10", "x-vision-proxy-sandbox-case": case}
+    source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(photo(64, 48)).decode()}
+    turns = [{"role": "user", "content": [{"type": "image", "source": source}]}]
+    body: dict[str, object] = {"messages": turns, "stream": True}
+    if path == "/v1/messages":
+        body |= {"model": "claude-sonnet-5-5", "max_tokens": 99}
+    with service.stream("POST", path, json=body, headers=headers) as response:
+        request_id = response.headers["x-vision-proxy-request-id"]
+        next(response.iter_bytes())
+
+    visit_of(sandbox, case)
+    [record] = [text for text in caplog.messages if request_id in text]
+    assert "ended early; billed by then: " in record
 
 
 @pytest.mark.parametrize("sent", [b'{"images": [', b""])

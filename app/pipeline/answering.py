@@ -134,6 +134,11 @@ class AnswerStream:
         return self._events.sandbox
 
     @property
+    def complete(self) -> bool:
+        """Whether the answer has ended as it should."""
+        return self._builder.complete
+
+    @property
     def prices_as_of(self) -> date:
         """When the prices were read."""
         return PRICES_AS_OF

@@ -16,7 +16,7 @@ from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
 from app.web.documentation import ANALYZE_EXAMPLE, body_of, responses_with
 from app.web.errors import error_body
-from app.web.event_stream import EventResponse, event
+from app.web.event_stream import EventResponse, event, log_early_end
 from app.web.fields import AnalyzeFields
 from app.web.reading import read_request
 
@@ -58,7 +58,14 @@ async def _streamed(
         request.receive, lambda: opened.enter_async_context(stream(question, services, watch))
     )
     headers = {SANDBOX_HEADER: "true"} if answering.sandbox else {}
-    return EventResponse(_events(answering, request.state.request_id), opened.aclose, headers, keep_alive_s)
+    request_id: str = request.state.request_id
+
+    async def close() -> None:
+        if not answering.complete:
+            log_early_end(request_id, *answering.billed_so_far())
+        await opened.aclose()
+
+    return EventResponse(_events(answering, request_id), close, headers, keep_alive_s)
 
 
 async def _events(answering: AnswerStream, request_id: str) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """Server-sent events out: kept alive while nothing comes, stopped when the client leaves, closed whatever happens."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
@@ -8,7 +9,10 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.domain import Cost, Usage
 from app.web.disconnect import wait_for_disconnect
+
+_log = logging.getLogger(__name__)
 
 _COMMENT = b": keep-alive\n\n"
 
@@ -20,6 +24,12 @@ def event(name: str, data: BaseModel | str) -> bytes:
     """
     text = data if isinstance(data, str) else json.dumps(data.model_dump(mode="json"))
     return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+def log_early_end(request_id: str, usage: Usage, cost: Cost | None) -> None:
+    """Record what a stream had been billed when it ended before its answer did: counts and money, nothing else."""
+    usd = None if cost is None else cost.total_usd
+    _log.info("request %s ended early; billed by then: %s USD for %s", request_id, usd, dict(usage))
 
 
 class EventResponse(StreamingResponse):

@@ -1,7 +1,6 @@
 """POST /v1/messages and /v1/messages/count_tokens: the vendor's own endpoints, for clients that change `base_url`."""
 
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -33,11 +32,9 @@ from app.web.disconnect import until_disconnect
 from app.web.documentation import MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.errors import error_body
-from app.web.event_stream import EventResponse
+from app.web.event_stream import EventResponse, log_early_end
 from app.web.reading import forwarded_headers
 from app.web.relay import passed_back, refused
-
-_log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["drop-in"])
 
@@ -110,10 +107,9 @@ async def _streamed(
     request_id: str = request.state.request_id
 
     async def close() -> None:
-        await opened.aclose()
         if not streamed.complete:
-            usage, cost = streamed.billed_so_far()
-            _log.info("request %s ended early; billed by then: %s, %s USD", request_id, usage, cost and cost.total_usd)
+            log_early_end(request_id, *streamed.billed_so_far())
+        await opened.aclose()
 
     return EventResponse(_events(streamed, report, request_id), close, headers, keep_alive_s)
 
