@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -144,6 +145,18 @@ def test_the_bytes_decide_and_never_the_label_or_the_name(
     answer = service.post("/v1/analyze", files={"image": part}).json()
 
     assert visit_of(sandbox, answer)["images"][0]["media_type"] == "image/jpeg"
+
+
+def test_a_heic_labelled_png_is_refused_directly_and_answered_through_the_service(
+    service: httpx2.Client, sandbox: httpx2.Client, corpus: Path
+) -> None:
+    data = base64.b64encode((corpus / "heif" / "pug.heic").read_bytes()).decode()
+    block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 99, "messages": [{"role": "user", "content": [block]}]}
+
+    direct, through = sandbox.post("/v1/messages", json=body), service.post("/v1/messages", json=body)
+
+    assert (direct.status_code, through.status_code) == (400, 200)
 
 
 def test_what_the_sandbox_refuses_directly_it_accepts_through_the_service(

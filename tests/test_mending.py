@@ -65,7 +65,7 @@ def test_the_drop_in_endpoint_is_mended_too(service: httpx2.Client, photo: Maker
 
     response = service.post("/v1/messages", json=body, headers={"x-vision-proxy-sandbox-fault": "dimensions=1000"})
 
-    assert response.status_code == 200
+    assert (response.status_code, response.headers["x-vision-proxy-warnings"]) == (200, "prepared_again")
 
 
 def test_a_picture_that_the_vendor_cannot_read_is_named_by_its_place(service: httpx2.Client, photo: Maker) -> None:

@@ -223,20 +223,19 @@ def test_a_stream_that_breaks_ends_with_an_error_event(service: httpx2.Client, p
 
 @pytest.mark.parametrize("steady", ["setting", "cache_control"])
 def test_a_growing_conversation_keeps_every_earlier_picture(
-    wire: Any, recorded: httpx2.Client, start_service: StartService, photo: Maker, steady: str, sandbox_url: str
+    wire: Any, recorded: httpx2.Client, start_service: StartService, photo: Maker, steady: str
 ) -> None:
-    """1 to 24 screenshots of 2300 px: the 21st must not rewrite the 20 before it."""
-    del sandbox_url
+    """1 to 40 screenshots of 2300 px, one by one: the 21st must not rewrite the 20 before it."""
     service = start_service(str(recorded.base_url), steady=True) if steady == "setting" else recorded
     more = {"cache_control": {"type": "ephemeral"}} if steady == "cache_control" else {}
-    blocks = [block(photo(2300, 120 + number)) for number in range(24)]
+    blocks = [block(photo(2300, 40 + number)) for number in range(40)]
 
-    for count in (1, 20, 21, 24):
+    for count in range(1, 41):
         assert service.post("/v1/messages", json=request(*blocks[:count], **more)).status_code == 200
 
     growing = [[sent["source"]["data"] for sent in json.loads(body)["messages"][0]["content"]] for body in wire.bodies]
-    longest = growing[-1]
-    assert [sources == longest[: len(sources)] for sources in growing] == [True] * 4
+    assert [len(sources) for sources in growing] == list(range(1, 41))
+    assert [sources == growing[-1][: len(sources)] for sources in growing] == [True] * 40
 
 
 def test_without_steadiness_the_21st_picture_brings_the_stricter_limit(

@@ -13,7 +13,7 @@ from app.pipeline.message_body import (
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
 from app.pipeline.ready import COUNT_TOKENS, MESSAGES
-from app.pipeline.relaying import RelayedStream, event_data, relay, relay_stream
+from app.pipeline.relaying import Relayed, RelayedStream, event_data, relay, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import (
     Question,
@@ -40,6 +40,7 @@ __all__ = [
     "MessageBody",
     "ModelEstimate",
     "Question",
+    "Relayed",
     "RelayedStream",
     "RequestPolicy",
     "SentImage",

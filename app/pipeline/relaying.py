@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.domain import Cost, Usage
+from app.domain import Cost, Notice, Usage
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
@@ -28,6 +28,7 @@ class Relayed:
     image_tokens: int
     cost: Cost | None
     billed: bool
+    notices: tuple[Notice, ...]
 
 
 async def relay(request: VisionRequest, path: str, services: Services, watch: Stopwatch) -> Relayed:
@@ -43,7 +44,9 @@ async def relay(request: VisionRequest, path: str, services: Services, watch: St
     watch.lap("upstream")
     billed = read_bill(reply.content) if path == MESSAGES else None
     cost = None if billed is None else cost_of(billed, ready.model.id, ready.image_tokens, services)
-    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed=billed is not None)
+    return Relayed(
+        reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed is not None, ready.notices
+    )
 
 
 @asynccontextmanager
@@ -88,6 +91,11 @@ class RelayedStream:
     def image_tokens(self) -> int:
         """Of all pictures together, by the vendor's rule."""
         return self._ready.image_tokens
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What the caller should know of the whole request."""
+        return self._ready.notices
 
     async def events(self) -> AsyncIterator[tuple[str, bytes]]:
         """Name and bytes of each event, the blank line at its end included.

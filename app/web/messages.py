@@ -1,7 +1,7 @@
 """POST /v1/messages and /v1/messages/count_tokens: the vendor's own endpoints, for clients that change `base_url`."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,6 +15,7 @@ from app.pipeline import (
     MESSAGES,
     ImageReport,
     JsonObject,
+    Relayed,
     RelayedStream,
     RequestPolicy,
     Services,
@@ -55,7 +56,7 @@ async def messages(request: Request, caller: CallerOf, services: ServicesOf, set
         answer = await until_disconnect(request.receive, lambda: relay(question, MESSAGES, services, watch))
     except UpstreamError as error:
         return refused(error)
-    headers = _headers(answer.headers, answer.image_tokens, watch)
+    headers = _headers(answer, watch)
     content = answer.content
     if answer.billed:
         if answer.cost is not None:
@@ -74,7 +75,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
         answer = await until_disconnect(request.receive, lambda: relay(question, COUNT_TOKENS, services, watch))
     except UpstreamError as error:
         return refused(error)
-    return Response(answer.content, headers=_headers(answer.headers, answer.image_tokens, watch))
+    return Response(answer.content, headers=_headers(answer, watch))
 
 
 async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
@@ -103,7 +104,7 @@ async def _streamed(
         request.receive, lambda: opened.enter_async_context(relay_stream(question, services, watch))
     )
     watch.lap("upstream")
-    headers = _headers(streamed.headers, streamed.image_tokens, watch)
+    headers = _headers(streamed, watch)
     request_id: str = request.state.request_id
 
     async def close() -> None:
@@ -141,10 +142,12 @@ def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport
     return msgspec.json.encode(members)
 
 
-def _headers(upstream: Mapping[str, str], image_tokens: int, watch: Stopwatch) -> dict[str, str]:
-    headers = passed_back(upstream)
-    headers["x-vision-proxy-image-tokens"] = str(image_tokens)
+def _headers(answer: Relayed | RelayedStream, watch: Stopwatch) -> dict[str, str]:
+    headers = passed_back(answer.headers)
+    headers["x-vision-proxy-image-tokens"] = str(answer.image_tokens)
     headers["server-timing"] = ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
+    if answer.notices:
+        headers["x-vision-proxy-warnings"] = ", ".join(notice.code for notice in answer.notices)
     return headers
 
 
