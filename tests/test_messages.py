@@ -85,6 +85,18 @@ def test_a_picture_within_all_limits_keeps_its_exact_source(recorded: httpx2.Cli
     assert sent_blocks(wire) == [original]
 
 
+def test_an_untouched_source_keeps_the_order_and_the_white_space_of_its_keys(
+    recorded: httpx2.Client, wire: Any, photo: Maker
+) -> None:
+    data = base64.b64encode(photo(64, 48)).decode()
+    source = f'{{"data": "{data}",  "media_type": "image/jpeg", "type": "base64"}}'
+    content = f'{{"messages":[{{"role":"user","content":[{{"type":"image","source":{source}}}]}}],"model":"{MODEL}"}}'
+
+    recorded.post("/v1/messages", content=content, headers={"content-type": "application/json"})
+
+    assert wire.bodies[-1].decode() == content
+
+
 @pytest.mark.parametrize("label", ["image/png", "image/jpg"])
 def test_a_wrong_label_is_set_right(recorded: httpx2.Client, wire: Any, photo: Maker, label: str) -> None:
     response = recorded.post("/v1/messages", json=request(block(photo(640, 480), label)))
