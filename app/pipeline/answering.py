@@ -1,7 +1,7 @@
 """The main path: plan -> bound -> normalize -> call -> price. One request's whole story, told once."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
 
@@ -22,7 +22,7 @@ from app.pipeline.preparing import (
     request_bytes,
     request_notices,
 )
-from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, ready_to_send
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, ready_to_send, streaming
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -53,14 +53,7 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
     Raises:
         AppError, UpstreamError: as `answer`, before anything has been streamed.
     """
-    async with AsyncExitStack() as opened:
-        first = await opened.enter_async_context(ready_to_send(request, services))
-        watch.lap("normalize")
-        ready, events = await call_mended(
-            first,
-            services,
-            lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
-        )
+    async with streaming(request, services, watch) as (ready, events):
         yield AnswerStream(ready, events, services, watch)
 
 

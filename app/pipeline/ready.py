@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -25,7 +25,8 @@ from app.pipeline.preparing import (
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.spilling import Spill
-from app.upstream.claude import Call
+from app.pipeline.stopwatch import Stopwatch
+from app.upstream.claude import Call, EventStream
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -74,6 +75,25 @@ async def ready_to_send(request: VisionRequest, services: Services, *, spills: b
         yield await make_ready(request, services, spill if spills else None)
     finally:
         await spill.forget()
+
+
+@asynccontextmanager
+async def streaming(
+    request: VisionRequest, services: Services, watch: Stopwatch
+) -> AsyncGenerator[tuple[Ready, EventStream]]:
+    """The request as it was sent, and the stream of its answer, begun; closed on exit.
+
+    Raises:
+        AppError, UpstreamError: what kept the stream from beginning.
+    """
+    async with AsyncExitStack() as opened:
+        first = await opened.enter_async_context(ready_to_send(request, services))
+        watch.lap("normalize")
+        yield await call_mended(
+            first,
+            services,
+            lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
+        )
 
 
 async def make_ready(request: VisionRequest, services: Services, spill: Spill | None = None) -> Ready:

@@ -1,7 +1,7 @@
 """The drop-in path: a Messages request with its pictures prepared, the vendor's answer as it came, and its cost."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +10,7 @@ from app.domain import Cost, Notice, Usage
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
-from app.pipeline.ready import MESSAGES, Ready, call_mended, ready_to_send
+from app.pipeline.ready import MESSAGES, Ready, call_mended, ready_to_send, streaming
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -56,14 +56,7 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
     Raises:
         AppError, UpstreamError: as `relay`, before anything has been streamed.
     """
-    async with AsyncExitStack() as opened:
-        first = await opened.enter_async_context(ready_to_send(request, services))
-        watch.lap("normalize")
-        ready, events = await call_mended(
-            first,
-            services,
-            lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
-        )
+    async with streaming(request, services, watch) as (ready, events):
         yield RelayedStream(ready, events, services)
 
 
