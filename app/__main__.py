@@ -100,7 +100,7 @@ def _own_sandbox() -> Generator[None]:
     """A sandbox in a thread of this process, which the settings of the environment point every worker at."""
     with sandbox_in_thread() as base_url:
         os.environ["ANTHROPIC_BASE_URL"] = base_url
-        os.environ["ANTHROPIC_API_KEY"] = "sandbox"
+        os.environ["ANTHROPIC_API_KEY"] = f"sandbox-{secrets.token_hex(16)}"
         os.environ["VISION_PROXY_SANDBOX"] = "true"
         yield
 

@@ -200,6 +200,8 @@ def test_a_text_field_sent_as_a_file_is_told_so(service: httpx2.Client, photo: M
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"host": "rebind.evil.example"},
+        {"host": "localhost:80@evil.example"},
+        {"host": "localhost.evil.example"},
     ],
 )
 def test_without_a_key_no_foreign_web_page_is_served(
@@ -309,3 +311,51 @@ def test_lines_in_streamed_text_stay_within_their_event(
     data = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
     assert [event["text"] for event in data if set(event) == {"text"}] == ["first ", text]
     assert data[-1]["text"] == f"first {text}"
+
+
+START = {"type": "message_start", "message": json.loads(answer_of())}
+DELTA = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": None}
+
+
+def sse(*events: dict[str, Any]) -> bytes:
+    return "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events).encode()
+
+
+@pytest.mark.parametrize("content", [b"", sse(START), sse(START) + b"event: content_block_delta\nda"])
+def test_a_relayed_stream_that_ends_too_early_says_so(
+    scripted: Callable[..., str], start_service: StartService, content: bytes
+) -> None:
+    service = start_service(scripted(content, content_type="text/event-stream"))
+
+    text = service.post("/v1/messages", json={"model": MODEL, "max_tokens": 1, "messages": [], "stream": True}).text
+
+    assert [line for line in text.splitlines() if line.startswith("event: ")][-1] == "event: error"
+
+
+def test_a_relayed_stream_without_usage_passes_whole(scripted: Callable[..., str], start_service: StartService) -> None:
+    content = sse(START, DELTA, {"type": "message_stop"})
+    service = start_service(scripted(content, content_type="text/event-stream"))
+
+    text = service.post("/v1/messages", json={"model": MODEL, "max_tokens": 1, "messages": [], "stream": True}).text
+
+    assert text.splitlines()[-3:-1] == ["event: message_stop", 'data: {"type": "message_stop"}']
+
+
+def test_the_operator_s_key_in_a_header_of_the_vendor_s_does_not_reach_the_caller(
+    scripted: Callable[..., str], start_service: StartService
+) -> None:
+    url = scripted(answer_of(), content_type="application/json", anthropic_echo="sk-operator-secret")
+    service = start_service(url, anthropic_api_key="sk-operator-secret")
+
+    response = service.post("/v1/messages", json={"model": MODEL, "max_tokens": 1, "messages": []})
+
+    assert response.headers["anthropic-echo"] == "[redacted]"
+
+
+def test_a_redirect_of_the_upstream_is_not_followed(
+    scripted: Callable[..., str], start_service: StartService, photo: Maker
+) -> None:
+    """Followed, it would end in 502: nothing listens there."""
+    url = scripted(b"", 307, location="http://127.0.0.1:9/elsewhere")
+
+    assert ask(start_service(url, upstream_max_retries=0), photo).status_code == 307

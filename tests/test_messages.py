@@ -135,6 +135,37 @@ def test_a_compressed_body_is_decoded(service: httpx2.Client, encoding: str) -> 
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_compressed_body_may_have_several_members(service: httpx2.Client, pack: Callable[[bytes], bytes]) -> None:
+    body = json.dumps(request({"type": "text", "text": "hi"})).encode()
+    encoding = "gzip" if pack is gzip.compress else "zstd"
+
+    response = service.post(
+        "/v1/messages", content=pack(body[:40]) + pack(body[40:]), headers={"content-encoding": encoding}
+    )
+
+    assert response.status_code == 200
+
+
+def test_a_compressed_body_cut_short_is_refused(service: httpx2.Client) -> None:
+    packed = gzip.compress(json.dumps(request({"type": "text", "text": "hi"})).encode())
+
+    response = service.post("/v1/messages", content=packed[:-9], headers={"content-encoding": "gzip"})
+
+    assert response.json()["error"]["message"] == "the gzip body is cut short"
+
+
+def test_a_header_sent_twice_goes_on_with_both_values(
+    service: httpx2.Client, sandbox: httpx2.Client, case: str
+) -> None:
+    headers = [("anthropic-beta", "a-1"), ("anthropic-beta", "b-2"), ("x-vision-proxy-sandbox-case", case)]
+    service.post("/v1/messages", json=request({"type": "text", "text": "hi"}), headers=headers)
+
+    journal = sandbox.get("/sandbox/journal").json()
+    visit = next(visit for visit in journal if visit["headers"].get("x-vision-proxy-sandbox-case") == case)
+    assert visit["headers"]["anthropic-beta"] == "a-1, b-2"
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_a_compressed_body_counts_decoded_against_the_cap(start_service: StartService, encoding: str) -> None:
     service = start_service(max_body_bytes=1_000_000)

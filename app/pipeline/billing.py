@@ -24,7 +24,7 @@ def read_bill(answer: bytes | msgspec.Raw) -> dict[str, Any] | None:
     """What `cost_of` needs of a Messages answer; None where it tells of no usage."""
     try:
         bill = msgspec.json.decode(answer, type=_Bill)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return None if bill.usage is None else msgspec.structs.asdict(bill)
 

@@ -24,6 +24,9 @@ _MAX_DEPTH = 32
 _MAX_BLOCKS = 100_000
 """As many messages as the vendor takes; blocks are held to it too. Source: its documents, /api/messages, 2026-08."""
 
+_MAX_BRACES = 5 * _MAX_BLOCKS
+"""Braces are counted before anything is decoded; a block may hold a few objects of its own."""
+
 _MARKS = re.compile(rb'"image"|"document"|"file_id"|\\u00')
 """JSON without any of these holds no picture and no file; the last is a letter of the others as an escape."""
 
@@ -249,14 +252,23 @@ def lift_messages(raw: msgspec.Raw, into: Lifted) -> int:
         AppError: `invalid_request` where this is not an array of messages.
         ImageError: `invalid_base64`, `url_images_off`, `file_not_found`, naming the picture.
     """
+    _refuse_too_many(raw)
     messages = decode_json(raw, list[JsonObject], "messages must be an array of objects")
-    if len(messages) > _MAX_BLOCKS:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages", limit=_MAX_BLOCKS)
     for number, message in enumerate(messages):
         if number:
             into.text(b",")
         _lift_object(message, into, 0)
     return len(messages)
+
+
+def _refuse_too_many(raw: msgspec.Raw) -> None:
+    """Nothing, unless there are so many objects that taking them apart would hold up everybody else.
+
+    Raises:
+        AppError: `invalid_request`.
+    """
+    if bytes(raw).count(b"{") > _MAX_BRACES:
+        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
 
 
 def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:

@@ -16,6 +16,7 @@ from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream import MessageBuilder
 from app.upstream.claude import EventStream
+from app.upstream.failures import unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class RelayedStream:
         self._events = events
         self._services = services
         self._bill = MessageBuilder()
+        self._ended = False
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -105,8 +107,8 @@ class RelayedStream:
                 name = event_name(event)
                 self._read(name, event)
                 yield name, event
-        if pending:
-            yield "", bytes(pending)
+        if not self._ended:
+            raise unreachable("the stream of the Claude API ended before the answer did")
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
@@ -121,6 +123,7 @@ class RelayedStream:
         return self._bill.complete
 
     def _read(self, name: str, event: bytes) -> None:
+        self._ended = self._ended or name in {"message_stop", "error"}
         if name in {"message_start", "content_block_start", "message_delta", "message_stop"}:
             data = event_data(event)
             if data is not None:
@@ -141,7 +144,7 @@ def event_data(event: bytes) -> bytes | None:
     data = b"\n".join(lines)
     try:
         msgspec.json.decode(data, type=JsonObject)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return data
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Self, TypeVar, cast
 
 import anyio
@@ -12,7 +12,7 @@ from anthropic import AsyncAnthropic, AsyncStream
 from anthropic._types import RequestOptions
 
 from app.domain import SANDBOX_HEADER, Json
-from app.errors import UpstreamError
+from app.errors import RawAnswer, UpstreamError
 from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
 from app.upstream.retry import RetryPolicy
@@ -80,11 +80,11 @@ class Reply:
 class EventStream:
     """The events of one streamed answer; `error` events and cuts are raised."""
 
-    def __init__(self, response: httpx2.Response, idle_timeout_s: float) -> None:
+    def __init__(self, response: httpx2.Response, headers: Mapping[str, str], idle_timeout_s: float) -> None:
         """`response` is open and unread; whoever opened it closes it."""
         self._response = response
         self._idle_timeout_s = idle_timeout_s
-        self.headers: Mapping[str, str] = dict(response.headers.items())
+        self.headers = headers
         self.request_id = self.headers.get("request-id")
         self.sandbox = SANDBOX_HEADER in self.headers
 
@@ -178,7 +178,7 @@ class ClaudeUpstream:
         except UpstreamError as error:
             raise self._redacted(error) from error
         try:
-            yield EventStream(response, self._idle_timeout_s)
+            yield EventStream(response, self._headers(response.headers), self._idle_timeout_s)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
@@ -189,12 +189,21 @@ class ClaudeUpstream:
 
     def _redacted(self, error: UpstreamError) -> UpstreamError:
         """The same error without the operator's credential, should the answer repeat it."""
-        for secret in filter(None, (self._client.api_key, self._client.auth_token)):
-            error.message = error.message.replace(secret, _REDACTED)
-            if error.raw is not None:
-                content = error.raw.content.replace(secret.encode(), _REDACTED.encode())
-                error.raw = replace(error.raw, content=content)
+        error.message = self._without_secrets(error.message)
+        if error.raw is not None:
+            content = self._without_secrets(error.raw.content.decode("utf-8", "surrogateescape"))
+            headers = self._headers(error.raw.headers)
+            error.raw = RawAnswer(error.raw.status, headers, content.encode("utf-8", "surrogateescape"))
         return error
+
+    def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Headers of an answer, the operator's credential cut out."""
+        return {name: self._without_secrets(value) for name, value in headers.items()}
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in filter(None, (self._client.api_key, self._client.auth_token)):
+            text = text.replace(secret, _REDACTED)
+        return text
 
     async def _read(self, call: Call) -> Reply:
         response = await self._open(call)
@@ -205,12 +214,12 @@ class ClaudeUpstream:
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        return Reply(content, dict(response.headers.items()))
+        return Reply(content, self._headers(response.headers))
 
     async def _open(self, call: Call) -> httpx2.Response:
         """The response, its body unread."""
         headers = {**call.headers, RAW_RESPONSE: "stream"}
-        options: RequestOptions = {"headers": headers, "timeout": self._timeout}
+        options: RequestOptions = {"headers": headers, "timeout": self._timeout, "follow_redirects": False}
         path = f"{call.path}?{call.query}" if call.query else call.path
         if call.method == "GET":
             return await self._client.get(path, cast_to=httpx2.Response, options=options)

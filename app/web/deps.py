@@ -1,6 +1,6 @@
 """What a route asks for, as `Annotated` aliases. All are coroutines: FastAPI sends plain functions to a thread."""
 
-import ipaddress
+import re
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -9,6 +9,8 @@ from app.domain import Caller
 from app.errors import AppError, ErrorCode
 from app.pipeline import Services
 from app.settings import Settings
+
+_LOCAL_HOST = re.compile(r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 
 
 async def _services(request: Request) -> Services:
@@ -45,22 +47,15 @@ def _refuse_foreign_pages(request: Request) -> None:
     Raises:
         AppError: `invalid_key`.
     """
-    host = request.url.hostname or ""
+    host = request.headers.get("host", "")
     origin = request.headers.get("origin")
-    own = origin is None or origin == f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if not own or not _is_loopback(host):
+    own = origin is None or origin == f"{request.url.scheme}://{host}"
+    if not own or _LOCAL_HOST.fullmatch(host) is None:
         raise AppError(
             ErrorCode.INVALID_KEY,
             "without a key this service answers no web page of another origin and no other host name than localhost",
             hint="set VISION_PROXY_ADMIN_KEY and send it as x-api-key",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 ServicesOf = Annotated[Services, Depends(_services)]

@@ -133,7 +133,7 @@ async def _events(streamed: RelayedStream, report: bool, request_id: str) -> Asy
 def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport, ...] | None) -> bytes:
     """A JSON object with `usage.cost`, and `images` where asked for; every other member as it was spelt."""
     members = msgspec.json.decode(content, type=JsonObject)
-    if "usage" in members:
+    if bytes(members.get("usage", b"")).startswith(b"{"):
         usage = msgspec.json.decode(members["usage"], type=JsonObject)
         usage["cost"] = msgspec.Raw(b"null" if cost is None else str(dollars(cost.total_usd)).encode())
         members["usage"] = msgspec.Raw(msgspec.json.encode(usage))

@@ -137,7 +137,8 @@ async def read_request(request: Request, model: type[AnalyzeFields], settings: S
 
 def forwarded_headers(request: Request) -> dict[str, str]:
     """The request's headers that go on to the Claude API."""
-    return {name: value for name, value in request.headers.items() if name.startswith(FORWARDED_PREFIXES)}
+    names = {name for name in request.headers if name.startswith(FORWARDED_PREFIXES)}
+    return {name: ", ".join(request.headers.getlist(name)) for name in sorted(names)}
 
 
 @dataclass(frozen=True, slots=True)
