@@ -16,14 +16,14 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.pipeline import Call, RequestPolicy, Services, Stopwatch
+from app.pipeline import Call, Services, Stopwatch
 from app.pipeline.batching import BATCHES, make_ready_batch, results_with_cost, with_results_at
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
-from app.web.disconnect import until_disconnect, wait_for_disconnect
+from app.web.disconnect import cancel_on_disconnect, until_disconnect
 from app.web.documentation import MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.reading import forwarded_headers
-from app.web.relay import passed_back, refused
+from app.web.relay import drop_in_policy, passed_back, refused, server_timing
 
 _log = logging.getLogger(__name__)
 
@@ -61,13 +61,7 @@ async def create_batch(request: Request, caller: CallerOf, services: ServicesOf,
     watch = Stopwatch(services.clock.monotonic)
     body = await read_decoded(request, settings.max_body_bytes)
     watch.lap("receive")
-    policy = RequestPolicy(
-        owner=caller.name,
-        url_mode=settings.url_images,
-        max_image_bytes=settings.max_image_bytes,
-        max_fetched_bytes=settings.max_body_bytes,
-        steady=settings.steady,
-    )
+    policy = drop_in_policy(caller, settings)
     ready = await until_disconnect(request.receive, lambda: make_ready_batch(body, policy, services))
     watch.lap("normalize")
     call = Call("POST", BATCHES, forwarded_headers(request), request.url.query, ready.body, resend=False)
@@ -79,7 +73,7 @@ async def create_batch(request: Request, caller: CallerOf, services: ServicesOf,
     reply.json_object()  # refuses what is no JSON object
     headers = passed_back(reply.headers)
     headers["x-vision-proxy-image-tokens"] = str(ready.image_tokens)
-    headers["server-timing"] = ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
+    headers["server-timing"] = server_timing(watch)
     return Response(with_results_at(reply.content, str(request.base_url)), headers=headers)
 
 
@@ -164,7 +158,7 @@ class _LinesResponse(StreamingResponse):
         del scope
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_on_disconnect, receive, tasks.cancel_scope)
+                tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
                 await self._send_lines(send)
                 tasks.cancel_scope.cancel()
         finally:
@@ -180,7 +174,3 @@ class _LinesResponse(StreamingResponse):
             _log.warning("request %s: the results of a batch broke off: %s", self._request_id, error.message)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _stop_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        await wait_for_disconnect(receive)
-        scope.cancel()

@@ -20,7 +20,7 @@ async def until_disconnect(receive: Receive, work: Callable[[], Awaitable[_Resul
     results: list[_Result] = []
     failure: AppError | None = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_cancel_on_disconnect, receive, tasks.cancel_scope)
+        tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
         try:
             results.append(await work())
         except AppError as error:  # carried out by hand: a task group would wrap it
@@ -33,12 +33,8 @@ async def until_disconnect(receive: Receive, work: Callable[[], Awaitable[_Resul
     return results[0]
 
 
-async def wait_for_disconnect(receive: Receive) -> None:
-    """Return once the client has left."""
+async def cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancel the scope once the client has left."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
-    await wait_for_disconnect(receive)
     scope.cancel()

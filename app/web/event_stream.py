@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from app.domain import Cost, Usage
-from app.web.disconnect import wait_for_disconnect
+from app.web.disconnect import cancel_on_disconnect
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class EventResponse(StreamingResponse):
         del scope
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_on_disconnect, receive, tasks.cancel_scope)
+                tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 tasks.start_soon(self._keep_alive, send)
                 async for piece in self.body_iterator:
@@ -74,7 +74,3 @@ class EventResponse(StreamingResponse):
         while True:
             await anyio.sleep(self._keep_alive_s)
             await self._send_piece(send, _COMMENT)
-
-    async def _stop_on_disconnect(self, receive: Receive, scope: anyio.CancelScope) -> None:
-        await wait_for_disconnect(receive)
-        scope.cancel()

@@ -17,7 +17,6 @@ from app.pipeline import (
     JsonObject,
     Relayed,
     RelayedStream,
-    RequestPolicy,
     Services,
     Stopwatch,
     VisionRequest,
@@ -35,7 +34,7 @@ from app.web.encodings import read_decoded
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, log_early_end
 from app.web.reading import forwarded_headers
-from app.web.relay import passed_back, refused
+from app.web.relay import drop_in_policy, passed_back, refused, server_timing
 
 router = APIRouter(tags=["drop-in"])
 
@@ -80,13 +79,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
 
 async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
     body = await read_decoded(request, settings.max_body_bytes)
-    policy = RequestPolicy(
-        owner=caller.name,
-        url_mode=settings.url_images,
-        max_image_bytes=settings.max_image_bytes,
-        max_fetched_bytes=settings.max_body_bytes,
-        steady=settings.steady,
-    )
+    policy = drop_in_policy(caller, settings)
     read = partial(from_messages, body, forwarded_headers(request), request.url.query, policy)
     return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
 
@@ -145,7 +138,7 @@ def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport
 def _headers(answer: Relayed | RelayedStream, watch: Stopwatch) -> dict[str, str]:
     headers = passed_back(answer.headers)
     headers["x-vision-proxy-image-tokens"] = str(answer.image_tokens)
-    headers["server-timing"] = ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
+    headers["server-timing"] = server_timing(watch)
     if answer.notices:
         headers["x-vision-proxy-warnings"] = ", ".join(notice.code for notice in answer.notices)
     return headers

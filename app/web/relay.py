@@ -1,13 +1,32 @@
-"""What comes back from the vendor on the drop-in endpoints: which headers, and refusals as they were said."""
+"""What the drop-in endpoints share: what a request may do, which headers come back, refusals as they were said."""
 
 from collections.abc import Mapping
 
 from fastapi import Response
 
+from app.domain import Caller
 from app.errors import UpstreamError
+from app.pipeline import RequestPolicy, Stopwatch
+from app.settings import Settings
 
 _HEADERS = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
 _PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
+
+
+def drop_in_policy(caller: Caller, settings: Settings) -> RequestPolicy:
+    """What the caller and the operator allow a Messages request."""
+    return RequestPolicy(
+        owner=caller.name,
+        url_mode=settings.url_images,
+        max_image_bytes=settings.max_image_bytes,
+        max_fetched_bytes=settings.max_body_bytes,
+        steady=settings.steady,
+    )
+
+
+def server_timing(watch: Stopwatch) -> str:
+    """The header of that name: what each step took, in milliseconds."""
+    return ", ".join(f"{name};dur={spent}" for name, spent in watch.timing_ms().items())
 
 
 def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
