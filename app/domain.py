@@ -94,6 +94,41 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a PDF, as it is shown. `number` counts from 1, `count` is of the whole document."""
+
+    number: int
+    count: int
+    width_pt: float
+    height_pt: float
+    sha256: str
+    """Of the whole document."""
+
+    def __str__(self) -> str:
+        """As its label says it."""
+        return f"page {self.number} of {self.count}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part cut out of a picture too long to be seen whole; places and sizes in upright pixels of the original."""
+
+    number: int
+    count: int
+    left_px: int
+    top_px: int
+    size: Size
+
+    def __str__(self) -> str:
+        """As its label says it."""
+        return f"part {self.number} of {self.count}, top left corner at x={self.left_px}, y={self.top_px} of the whole"
+
+
+Part: TypeAlias = Page | Tile
+"""What a picture is of the file that it came in, where it is not the whole."""
+
+
+@dataclass(frozen=True, slots=True)
 class RawImage:
     """A picture as it was received. `media_type` is what the sender called it, which is not believed.
 
@@ -106,6 +141,7 @@ class RawImage:
     name: str | None = None
     media_type: str | None = None
     source_json: bytes | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_ROUTE = "unknown_route"
     BODY_TOO_LARGE = "body_too_large"
     IMAGE_TOO_LARGE = "image_too_large"
+    BUSY = "busy"
     CLIENT_CLOSED = "client_closed"
     INTERNAL = "internal"
     UPSTREAM_ERROR = "upstream_error"

@@ -3,17 +3,21 @@
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
 from app.access import Keyring
+from app.cache import BoundedCache
 from app.catalog import load_catalog
 from app.fetch import Fetcher, FetchLimits
 from app.files import FileStore
+from app.imaging.jobs import JobLimits
 from app.imaging.limits import SourceLimits
-from app.imaging.pool import ImagePool
+from app.imaging.plan import ImagePlan
+from app.imaging.pool import PoolLimits, open_pool
+from app.imaging.prepared import PreparedImage
 from app.pipeline import Services
 from app.pricing import price, rates
 from app.settings import Settings
@@ -44,22 +48,23 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         ),
         idle_timeout_s=settings.upstream_idle_timeout_s,
     )
-    limits = SourceLimits(
-        max_pixels=settings.max_image_pixels,
-        max_side_px=settings.max_image_side_px,
-        max_aspect=settings.max_image_aspect,
-        max_frames=settings.max_image_frames,
-        max_jpeg_scans=settings.max_jpeg_scans,
-    )
-    files = await FileStore.open(settings.database_url)
     fetcher = Fetcher(FetchLimits(max_bytes=settings.max_image_bytes, timeout_s=settings.url_timeout_s))
-    try:
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(upstream.close)
+        opened.push_async_callback(fetcher.close)
+        imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
+        files = await FileStore.open(settings.database_url)
+        opened.push_async_callback(files.close)
         yield Services(
             access=Keyring(_plain(settings.admin_key)),
             catalog=load_catalog(),
             fetcher=fetcher,
             files=files,
-            imaging=ImagePool(settings.image_worker_count, limits),
+            imaging=imaging,
+            prepared=BoundedCache[tuple[str, ImagePlan], PreparedImage](
+                settings.image_cache_bytes, lambda image: len(image.data)
+            ),
+            image_concurrency=settings.image_worker_count,
             upstream=upstream,
             price=price,
             rates=rates,
@@ -67,10 +72,28 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
             new_id=new_id,
             sandbox=settings.sandbox,
         )
-    finally:
-        await fetcher.close()
-        await files.close()
-        await upstream.close()
+
+
+def _source_limits(settings: Settings) -> SourceLimits:
+    return SourceLimits(
+        max_pixels=settings.max_image_pixels,
+        max_jpeg_pixels=settings.max_jpeg_pixels,
+        max_side_px=settings.max_image_side_px,
+        max_aspect=settings.max_image_aspect,
+        max_frames=settings.max_image_frames,
+        max_jpeg_scans=settings.max_jpeg_scans,
+    )
+
+
+def _pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        workers=settings.image_worker_count,
+        budget_bytes=settings.image_memory_budget_bytes,
+        max_decode_bytes=settings.max_decode_bytes,
+        max_address_space_bytes=settings.image_worker_max_bytes,
+        queue_timeout_s=settings.image_queue_timeout_s,
+        job=JobLimits(cpu_s=settings.image_cpu_s, wall_s=settings.image_timeout_s),
+    )
 
 
 def new_id(prefix: str) -> str:

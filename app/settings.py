@@ -72,14 +72,55 @@ class Settings(BaseSettings):
     max_image_bytes: Annotated[
         int, Field(ge=1_000, description="Largest uploaded picture, in bytes, counted while it is read.")
     ] = 33_554_432
-    max_image_pixels: Annotated[int, Field(ge=1, description="Most pixels of a received picture.")] = 100_000_000
+    max_image_pixels: Annotated[int, Field(ge=1, le=250_000_000, description="Most pixels of a received picture.")] = (
+        100_000_000
+    )
+    max_jpeg_pixels: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=250_000_000,
+            description="Most pixels of a JPEG of one scan, which can be decoded at a fraction of its size.",
+        ),
+    ] = 250_000_000
     max_image_side_px: Annotated[int, Field(ge=1, description="Longest side of a received picture.")] = 30_000
     max_image_aspect: Annotated[int, Field(ge=1, description="Longer side divided by the shorter, at most.")] = 200
     max_image_frames: Annotated[int, Field(ge=1, description="Most frames or pages in a file.")] = 5_000
     max_jpeg_scans: Annotated[int, Field(ge=1, description="Most scans in a JPEG; real files have up to 59.")] = 100
     image_workers: Annotated[
-        int, Field(ge=0, le=256, description="Pictures prepared at a time in a process; 0 is one for each core.")
+        int,
+        Field(
+            ge=0,
+            le=256,
+            description="Worker processes that decode pictures, for each server process; 0 is one for each core.",
+        ),
     ] = 0
+    image_timeout_s: Annotated[
+        float, Field(gt=0, description="Longest that one picture may take in a worker; then the worker is killed.")
+    ] = 8.0
+    image_cpu_s: Annotated[
+        int, Field(ge=1, description="Most processor time of one picture, as the kernel counts it.")
+    ] = 10
+    image_worker_max_bytes: Annotated[
+        int, Field(ge=536_870_912, description="Most address space of a worker, as the kernel counts.")
+    ] = 2_147_483_648
+    max_decode_bytes: Annotated[
+        int, Field(ge=1_000_000, description="Most memory that decoding one picture may take, by its codec and pixels.")
+    ] = 536_870_912
+    image_memory_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Most memory of all pictures being decoded at a time in a process, by codec and pixels; 0 is "
+            "what the workers may need, a quarter of the machine's at the most.",
+        ),
+    ] = 0
+    image_queue_timeout_s: Annotated[
+        float, Field(gt=0, description="Longest that a picture waits for a worker; then the answer is 429 `busy`.")
+    ] = 10.0
+    image_cache_bytes: Annotated[
+        int, Field(ge=0, description="Prepared pictures kept in memory: a repeat costs no pixel work. 0 is none.")
+    ] = 33_554_432
     upstream_timeout_s: Annotated[
         float, Field(gt=0, description="Whole time for an answer, retries included; of a stream, until it begins.")
     ] = 600.0
@@ -155,6 +196,20 @@ class Settings(BaseSettings):
     def image_worker_count(self) -> int:
         """Pictures prepared at a time, the default resolved."""
         return self.image_workers or os.cpu_count() or 1
+
+    @property
+    def image_memory_budget_bytes(self) -> int:
+        """Memory of all pictures being decoded at a time, the default resolved."""
+        needed = self.image_worker_count * self.max_decode_bytes
+        return self.image_memory_bytes or min(needed, machine_memory_bytes() // 4)
+
+
+def machine_memory_bytes() -> int:
+    """The memory of this machine, or of the container that this process runs in."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text("ascii").strip() if limit.is_file() else ""
+    return min(total, int(text)) if text.isdecimal() else total
 
 
 def load_settings() -> Settings:

@@ -178,7 +178,7 @@ def test_invalid_base64_in_an_earlier_turn(service: httpx2.Client) -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"%PDF-1.7 ...", "a PDF document"),
+        (b"8BPS....", "a Photoshop document"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
         (b"\x00\x00\x00\x18ftypmp42....", "a video"),
         (b"<!DOCTYPE html><html>", "a web page"),
@@ -205,7 +205,7 @@ def test_image_undecodable(service: httpx2.Client, photo: Maker) -> None:
 
 
 def test_image_too_many_pixels(start_service: StartService, photo: Maker) -> None:
-    service = start_service(max_image_pixels=300_000)
+    service = start_service(max_image_pixels=300_000, max_jpeg_pixels=300_000)
     response = service.post("/v1/analyze", files=image(photo(640, 480)))
 
     assert refusal(response) == (
@@ -427,12 +427,12 @@ def test_every_bad_picture_is_named_at_once(service: httpx2.Client, photo: Maker
     files = [
         ("image", ("ok.jpg", photo(64, 48))),
         ("image", ("empty.png", b"")),
-        ("image", ("doc.pdf", b"%PDF-1.4")),
+        ("image", ("doc.psd", b"8BPS....")),
     ]
     response = service.post("/v1/analyze", files=files)
 
     assert refusal(response)[3] == "image 2 (empty.png): the file is empty (0 bytes)"
-    assert [other.split(":")[0] for other in details(response)["others"]] == ["image 3 (doc.pdf)"]
+    assert [other.split(":")[0] for other in details(response)["others"]] == ["image 3 (doc.psd)"]
 
 
 def test_too_many_form_parts_are_refused(service: httpx2.Client) -> None:

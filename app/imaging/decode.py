@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 
 from PIL import Image
 
-from app.domain import Size
 from app.imaging.formats import JPEG
+from app.imaging.memory import draft_box
+from app.imaging.orient import UPRIGHT, turn_upright
+from app.imaging.pdf import render_page
+from app.imaging.plan import Box, ImagePlan
 from app.imaging.probe import ImageFacts, open_image, undecodable
-
-DRAFT_MARGIN = 1.5
-"""A JPEG is decoded at an eighth, a quarter or half only where this many times the target remains: below 1.2 the OCR
-error of text rises by a quarter (measured, `docs/imaging.md`)."""
 
 _DIRECT_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
 _KEYED_MODES = frozenset({"1", "L", "P", "RGB"})
@@ -22,30 +20,38 @@ _FULL_8_BIT, _FULL_16_BIT = 255, 65_535
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels in the file's own axes, in L, RGB, RGBA or CMYK, and the ICC profile that they are in."""
+    """Pixels in L, RGB, RGBA or CMYK, the EXIF orientation that they still lie in, and the ICC profile they are in."""
 
     pixels: Image.Image
-    profile: bytes | None
-    facts: ImageFacts
+    orientation: int
+    profile: bytes | None = None
 
 
-def decode(data: bytes, facts: ImageFacts, target: Size) -> Decoded:
-    """The pixels of frame 0, perhaps already scaled down towards the upright `target`.
+def decode(data: bytes, facts: ImageFacts, plan: ImagePlan) -> Decoded:
+    """The pixels of frame 0, or of the plan's page or part of it, perhaps already scaled down towards its target.
 
     Raises:
         ImageError: `image_undecodable`.
     """
+    if plan.page is not None:
+        return Decoded(render_page(data, plan.page, plan.target), UPRIGHT)
     image = open_image(data, facts.format)
     try:
-        if facts.format is JPEG:
-            width_px, height_px = facts.in_file_axes(target)
-            image.draft(None, (ceil(width_px * DRAFT_MARGIN), ceil(height_px * DRAFT_MARGIN)))
+        if facts.format == JPEG and plan.box is None:
+            image.draft(None, draft_box(facts, plan.target))
         image.load()
         profile = image.info.get("icc_profile")
         pixels = _without_idle_alpha(_eight_bit(image))
     except Exception as error:
         raise undecodable(facts.format, error) from error
-    return Decoded(pixels, profile if isinstance(profile, bytes) else None, facts)
+    decoded = Decoded(pixels, facts.orientation, profile if isinstance(profile, bytes) else None)
+    return decoded if plan.box is None else _cut_out(decoded, plan.box)
+
+
+def _cut_out(decoded: Decoded, box: Box) -> Decoded:
+    """The part of the upright picture."""
+    upright = turn_upright(decoded.pixels, decoded.orientation)
+    return Decoded(upright.crop(box), UPRIGHT, decoded.profile)
 
 
 def _without_idle_alpha(image: Image.Image) -> Image.Image:

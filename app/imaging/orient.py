@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from app.domain import Size
+
 _STEPS: dict[int, tuple[Image.Transpose, str]] = {
     2: (Image.Transpose.FLIP_LEFT_RIGHT, "mirrored"),
     3: (Image.Transpose.ROTATE_180, "rotated 180 degrees"),
@@ -11,6 +13,15 @@ _STEPS: dict[int, tuple[Image.Transpose, str]] = {
     7: (Image.Transpose.TRANSVERSE, "rotated 270 degrees and mirrored"),
     8: (Image.Transpose.ROTATE_90, "rotated 270 degrees"),
 }
+
+
+UPRIGHT = 1
+_TRANSPOSING = frozenset({5, 6, 7, 8})
+
+
+def in_file_axes(size: Size, orientation: int) -> Size:
+    """An upright size as a file of that orientation has it, and the other way round."""
+    return size.transposed if orientation in _TRANSPOSING else size
 
 
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:

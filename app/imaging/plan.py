@@ -1,8 +1,9 @@
 """Facts and limits in, `ImagePlan` out: what a picture should become. Arithmetic only; nothing here reads a pixel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from app.domain import STANDARD_TIER, DetailLevel, Model, Size
+from app.domain import HIGH_TIER, STANDARD_TIER, DetailLevel, Model, Page, Part, Size, Tile
 from app.imaging.probe import ImageFacts
 from app.imaging.tokens import Bounds, shrink_to_fit
 
@@ -26,6 +27,20 @@ LOW_DETAIL_TOKENS = 400
 _UNBOUNDED = 1 << 62
 
 
+class Box(NamedTuple):
+    """A part of a picture in its upright pixels; right and bottom are the first that are outside."""
+
+    left_px: int
+    top_px: int
+    right_px: int
+    bottom_px: int
+
+    @property
+    def size(self) -> Size:
+        """Width and height."""
+        return Size(self.right_px - self.left_px, self.bottom_px - self.top_px)
+
+
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
     """What one picture becomes; the same plan and bytes give the same result in every process."""
@@ -34,6 +49,10 @@ class ImagePlan:
     max_bytes: int = MAX_IMAGE_BYTES
     keep_bytes: bool = False
     """Whether the file travels as it is, less its metadata."""
+    page: int | None = None
+    """Which page of a PDF, from 0."""
+    box: Box | None = None
+    """What is cut out before anything else; None is the whole."""
 
 
 def bounds_for(
@@ -59,12 +78,33 @@ def bounds_for(
     )
 
 
-def plan_image(facts: ImageFacts, size_bytes: int, bounds: Bounds) -> ImagePlan:
-    """What a picture of those facts becomes within those bounds. Nothing is enlarged."""
-    return make_plan(facts, size_bytes, shrink_to_fit(facts.size, bounds), MAX_IMAGE_BYTES)
+def plan_image(facts: ImageFacts, size_bytes: int, bounds: Bounds, part: Part | None = None) -> ImagePlan:
+    """What a picture of those facts, or that part of it, becomes within those bounds. No pixel is enlarged.
+
+    A page has no pixels: it is drawn as large as the bounds allow, and as the vendor's best tier sees.
+    """
+    if isinstance(part, Page):
+        return ImagePlan(_page_size(part, bounds), page=part.number - 1)
+    if isinstance(part, Tile):
+        box = Box(part.left_px, part.top_px, part.left_px + part.size.width_px, part.top_px + part.size.height_px)
+        return ImagePlan(shrink_to_fit(part.size, bounds), box=box)
+    target = shrink_to_fit(facts.size, bounds)
+    satisfied = facts.native and facts.upright and target == facts.size and size_bytes <= MAX_IMAGE_BYTES
+    return ImagePlan(target, keep_bytes=satisfied)
 
 
-def make_plan(facts: ImageFacts, size_bytes: int, target: Size, max_bytes: int) -> ImagePlan:
-    """A plan for that target; a file that already satisfies all of it keeps its bytes."""
-    satisfied = facts.native and facts.upright and target == facts.size and size_bytes <= max_bytes
-    return ImagePlan(target, max_bytes, keep_bytes=satisfied)
+def tightened(plan: ImagePlan, size_bytes: int, target: Size, max_bytes: int) -> ImagePlan:
+    """The plan with less room. A file of `size_bytes` that was to keep its bytes does so only where it still can."""
+    kept = plan.keep_bytes and target == plan.target and size_bytes <= max_bytes
+    return replace(plan, target=target, max_bytes=max_bytes, keep_bytes=kept)
+
+
+def _page_size(page: Page, bounds: Bounds) -> Size:
+    scale = MAX_SIDE_PX / max(page.width_pt, page.height_pt)
+    largest = Size(max(round(page.width_pt * scale), 1), max(round(page.height_pt * scale), 1))
+    seen = Bounds(
+        min(bounds.max_edge_px, HIGH_TIER.max_edge_px),
+        min(bounds.max_tokens, HIGH_TIER.max_tokens),
+        bounds.max_side_px,
+    )
+    return shrink_to_fit(largest, seen)

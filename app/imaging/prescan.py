@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from app.domain import Size
 from app.imaging.formats import CUR, GIF, ICO, TIFF, Format
@@ -14,7 +15,7 @@ def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
 
     Source: https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10), "Icons"; GIF89a, section 18.
     """
-    if found is GIF:
+    if found == GIF:
         yield Size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
     if found not in {ICO, CUR}:
         return
@@ -39,13 +40,40 @@ def png_exif(data: bytes) -> bytes:
     return b""
 
 
+class JpegCoding(NamedTuple):
+    """How the pixels of a JPEG are coded.
+
+    `frame` is the second byte of the frame header's marker: 0xC0 baseline, 0xC2 progressive, and so on. `one_scan`
+    says whether the first scan holds every component, so that there need be no other.
+    """
+
+    frame: int
+    one_scan: bool
+
+
+def jpeg_coding(data: bytes) -> JpegCoding:
+    """What the headers of a JPEG say; frame 0 where they are broken.
+
+    Source: ITU-T T.81, B.2.2 and B.2.3.
+    """
+    at, frame, components = 2, 0, 0
+    while at + 10 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
+        marker = data[at + 1]
+        if marker == 0xDA:  # noqa: PLR2004 - start of scan
+            return JpegCoding(frame, one_scan=data[at + 4] == components)
+        if marker in range(0xC0, 0xD0) and marker not in {0xC4, 0xC8, 0xCC}:
+            frame, components = marker, data[at + 9]
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - fill byte
+    return JpegCoding(frame, one_scan=False)
+
+
 def count_pages(data: bytes, found: Format, most: int) -> int | None:
     """How many directories the chain of a TIFF has, `most` + 1 at the most; None for other formats.
 
     Pillow counts them in time that grows with the square. A chain that loops ends where it closes.
     Source: TIFF 6.0, section 2; BigTIFF, https://www.awaresystems.be/imaging/tiff/bigtiff.html.
     """
-    return sum(1 for _ in islice(_directories(data), most + 1)) if found is TIFF else None
+    return sum(1 for _ in islice(_directories(data), most + 1)) if found == TIFF else None
 
 
 def _directories(data: bytes) -> Iterator[int]:

@@ -9,11 +9,12 @@ from io import BytesIO
 import pillow_heif
 from PIL import Image
 
-from app.domain import Size
+from app.domain import Page, Size
 from app.errors import ErrorCode, ImageError
-from app.imaging.formats import ACCEPTED, GIF, JPEG, PNG, TIFF, WEBP, Format, describe_unreadable, sniff
+from app.imaging.formats import ACCEPTED, GIF, JPEG, PDF, PNG, TIFF, WEBP, Format, describe_unreadable, is_pdf, sniff
 from app.imaging.limits import SourceLimits
-from app.imaging.prescan import count_pages, declared_sizes, png_exif
+from app.imaging.orient import UPRIGHT, in_file_axes
+from app.imaging.prescan import count_pages, declared_sizes, jpeg_coding, png_exif
 from app.imaging.strip import jpeg_end
 
 Image.MAX_IMAGE_PIXELS = 125_000_000  # refused at twice that, inside openers too; below it our own limit decides
@@ -24,11 +25,11 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd 
 pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)  # pyright: ignore[reportUnknownMemberType] - untyped
 
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = 1
-_TRANSPOSING = frozenset({5, 6, 7, 8})
 _NATIVE = frozenset({JPEG, PNG, GIF, WEBP})
+_JPEG_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
 _JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _EIGHT_BITS = 8
+_PDF_HINT = "upload it to /v1/analyze, which sends its pages as pictures, or put it into a document block"
 _START_OF_SCAN = b"\xff\xda"
 
 
@@ -42,6 +43,8 @@ class ImageFacts:
     mode: str
     frames: int
     sha256: str
+    one_scan: bool
+    """Whether this is a JPEG that is decoded line by line, not held whole, as coefficients, until its last scan."""
     native: bool
     """Whether Claude could read the pixels as they are coded: one of its formats, 8 bit, grey or RGB, not animated.
 
@@ -55,12 +58,12 @@ class ImageFacts:
 
     def in_file_axes(self, upright: Size) -> Size:
         """An upright size as the file's own axes have it, and the other way round."""
-        return upright.transposed if self.orientation in _TRANSPOSING else upright
+        return in_file_axes(upright, self.orientation)
 
     @property
     def upright(self) -> bool:
         """Whether the stored pixels already stand as they should."""
-        return self.orientation == _UPRIGHT
+        return self.orientation == UPRIGHT
 
 
 def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
@@ -75,20 +78,25 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
     found = sniff(data)
     if found is None:
         kind = describe_unreadable(data)
-        raise ImageError(
-            ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=f"convert it to {ACCEPTED}"
-        )
+        hint = _PDF_HINT if is_pdf(data) else f"convert it to {ACCEPTED}"
+        raise ImageError(ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=hint)
     for size in declared_sizes(data, found):
         if min(size) > 0:  # what is no size at all the decoder shall judge
             _check_size(size, limits)
     pages = count_pages(data, found, limits.max_frames)
     _check_frames(pages or 1, limits)
     with open_image(data, found) as image:
-        _check_size(Size(*image.size), limits)
+        _check_size(Size(*image.size), limits.for_one_scan_jpeg if _is_one_scan_jpeg(found, data) else limits)
         facts = _facts(image, found, data, pages)
     _check_frames(facts.frames, limits)
     _check_scans(data, found, limits)
     return facts
+
+
+def page_facts(page: Page) -> ImageFacts:
+    """The facts of a page, its size in points."""
+    size = Size(max(round(page.width_pt), 1), max(round(page.height_pt), 1))
+    return ImageFacts(PDF, size, UPRIGHT, "RGB", 1, page.sha256, one_scan=False, native=False)
 
 
 def open_image(data: bytes, found: Format) -> Image.Image:
@@ -126,7 +134,8 @@ def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) ->
         mode=image.mode,
         frames=frames,
         sha256=sha256(data).hexdigest(),
-        native=found in _NATIVE and (frames == 1 or found is JPEG) and _is_plain(image, found, data),
+        one_scan=_is_one_scan_jpeg(found, data),
+        native=found in _NATIVE and (frames == 1 or found == JPEG) and _is_plain(image, found, data),
     )
 
 
@@ -143,35 +152,29 @@ def _orientation(image: Image.Image, found: Format, data: bytes) -> int:
 
     Pillow gives a TIFF's size, and later its pixels, upright already.
     """
-    if found is TIFF:
-        return _UPRIGHT
+    if found == TIFF:
+        return UPRIGHT
     try:
-        if found is PNG:
+        if found == PNG:
             image.info["exif"] = png_exif(data)  # else Pillow decodes the picture in search of it
-        orientation = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
+        orientation = image.getexif().get(_ORIENTATION_TAG, UPRIGHT)
     except Exception:  # noqa: BLE001 - as at every codec boundary
-        return _UPRIGHT
-    return orientation if orientation in range(1, 9) else _UPRIGHT
+        return UPRIGHT
+    return orientation if orientation in range(1, 9) else UPRIGHT
 
 
 def _is_plain(image: Image.Image, found: Format, data: bytes) -> bool:
     """8 bit, grey or RGB, and for JPEG a coding that every decoder knows (baseline, extended or progressive)."""
-    if found is PNG:
+    if found == PNG:
         return data[24] <= _EIGHT_BITS
-    if found is JPEG:
-        return image.mode in {"L", "RGB"} and _jpeg_frame(data) in _JPEG_PLAIN_FRAMES
+    if found == JPEG:
+        return image.mode in {"L", "RGB"} and jpeg_coding(data).frame in _JPEG_PLAIN_FRAMES
     return True
 
 
-def _jpeg_frame(data: bytes) -> int:
-    """The second byte of the frame header marker (0xC0 baseline, 0xC9 arithmetic, ...), 0 where there is none."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
-        marker = data[at + 1]
-        if marker in range(0xC0, 0xD0) and marker not in {0xC4, 0xC8, 0xCC}:
-            return marker
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - fill byte
-    return 0
+def _is_one_scan_jpeg(found: Format, data: bytes) -> bool:
+    coding = jpeg_coding(data) if found == JPEG else None
+    return coding is not None and coding.frame in _JPEG_SEQUENTIAL_FRAMES and coding.one_scan
 
 
 def _check_size(size: Size, limits: SourceLimits) -> None:
@@ -206,7 +209,7 @@ def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
     Raises:
         ImageError: `image_too_many_pixels`.
     """
-    scans = data.count(_START_OF_SCAN) if found is JPEG else 0
+    scans = data.count(_START_OF_SCAN) if found == JPEG else 0
     if scans > limits.max_jpeg_scans:
         scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))  # what follows the picture, a film perhaps, has none
     if scans > limits.max_jpeg_scans:

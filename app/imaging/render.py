@@ -1,42 +1,22 @@
 """Bytes and a plan in, a `PreparedImage` out: the one place where the steps on pixels stand in their order."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from hashlib import sha256
 
 from PIL import Image
 
-from app.domain import MediaType, Notice, Size
+from app.domain import Notice, Size
 from app.errors import ErrorCode, ImageError
 from app.imaging.classify import is_synthetic
 from app.imaging.colour import flatten, grey_if_grey, to_srgb
 from app.imaging.decode import Decoded, decode
 from app.imaging.encode import Encoded, Rung, encode_best, ladder
-from app.imaging.formats import GIF, JPEG, PNG, WEBP
 from app.imaging.notices import notices_for
-from app.imaging.orient import describe_orientation, turn_upright
+from app.imaging.orient import describe_orientation, in_file_axes, turn_upright
 from app.imaging.plan import ImagePlan
+from app.imaging.prepared import PreparedImage, keep
 from app.imaging.probe import ImageFacts
 from app.imaging.resize import resize
-from app.imaging.strip import strip_metadata
-
-_MEDIA_TYPES: dict[str, MediaType] = {
-    JPEG.media_type: "image/jpeg",
-    PNG.media_type: "image/png",
-    GIF.media_type: "image/gif",
-    WEBP.media_type: "image/webp",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedImage:
-    """What Claude gets: a file, its upright size, what was done to it and what the caller should know."""
-
-    data: bytes
-    media_type: MediaType
-    size: Size
-    operations: tuple[str, ...]
-    notices: tuple[Notice, ...]
-    sha256: str
 
 
 def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
@@ -46,43 +26,48 @@ def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
         ImageError: `image_undecodable`; `request_too_large_after_normalizing` where no rung of the ladder fits.
     """
     if plan.keep_bytes:
-        kept = _keep(data, facts)
+        kept = keep(data, facts)
         if kept is not None:
             return kept
     return _render(data, facts, plan)
 
 
-def _keep(data: bytes, facts: ImageFacts) -> PreparedImage | None:
-    """The file as it is, less its metadata; None where it turns out to be malformed."""
-    stripped = strip_metadata(data, facts.format)
-    if stripped is None:
-        return None
-    removed = len(data) - len(stripped)
-    operations = (f"stripped {removed} bytes of metadata",) if stripped is not data else ()
-    notices = tuple(notices_for(facts, facts.size, is_text=False))
-    digest = facts.sha256 if stripped is data else sha256(stripped).hexdigest()
-    return PreparedImage(stripped, _MEDIA_TYPES[facts.format.media_type], facts.size, operations, notices, digest)
-
-
 def _render(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
-    decoded = decode(data, facts, plan.target)
+    decoded = decode(data, facts, plan)
     image, colour_operations = _finish(decoded, plan.target)
     synthetic = is_synthetic(image)
     encoded, size = encode_best(image, synthetic=synthetic), plan.target
     pressed = len(encoded.data) > plan.max_bytes
     if pressed:
         encoded, size = _descend(ladder(synthetic=synthetic), decoded, image, plan)
-    operations = [f"decoded {facts.format.media_type}"]
-    if not facts.upright:
-        operations.append(describe_orientation(facts.orientation))
-    if size != facts.size:
-        operations.append(f"downscaled {facts.size} to {size}")
-    operations += [*colour_operations, encoded.how]
-    notices = [*notices_for(facts, size, is_text=synthetic)]
+    operations = [*_operations(facts, plan, size), *colour_operations, encoded.how]
+    notices = [*notices_for(_own_size(facts, plan), facts.frames, size, is_text=synthetic)]
     if pressed and not encoded.lossless:
         notices.append(Notice("lossy", f"{encoded.how} to stay within {plan.max_bytes} bytes"))
     digest = sha256(encoded.data).hexdigest()
     return PreparedImage(encoded.data, encoded.media_type, size, tuple(operations), tuple(notices), digest)
+
+
+def _operations(facts: ImageFacts, plan: ImagePlan, size: Size) -> Iterator[str]:
+    """What was done before colour and encoding, in words."""
+    if plan.page is not None:
+        yield f"drew page {plan.page + 1} of {facts.format.media_type} at {size}"
+        return
+    yield f"decoded {facts.format.media_type}"
+    if not facts.upright:
+        yield describe_orientation(facts.orientation)
+    own = _own_size(facts, plan)
+    if plan.box is not None:
+        yield f"cut {own} at {plan.box.left_px},{plan.box.top_px} out of {facts.size}"
+    if size != own:
+        yield f"downscaled {own} to {size}"
+
+
+def _own_size(facts: ImageFacts, plan: ImagePlan) -> Size:
+    """The size of what is sent before it is scaled: of the part, or of the whole; a page has none but its target."""
+    if plan.box is not None:
+        return plan.box.size
+    return facts.size if plan.page is None else plan.target
 
 
 def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
@@ -90,8 +75,7 @@ def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
 
     Turning and colour come after the resize, where they cost an eighth.
     """
-    facts = decoded.facts
-    image = turn_upright(resize(decoded.pixels, facts.in_file_axes(size)), facts.orientation)
+    image = turn_upright(resize(decoded.pixels, in_file_axes(size, decoded.orientation)), decoded.orientation)
     image, converted = to_srgb(image, decoded.profile)
     image, ground = flatten(image)
     operations = ["converted to sRGB (ICC profile)"] if converted else []

@@ -16,6 +16,7 @@ from app.pipeline.ready import COUNT_TOKENS, MESSAGES
 from app.pipeline.relaying import Relayed, RelayedStream, event_data, relay, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import (
+    Picture,
     Question,
     RequestPolicy,
     UnusableImage,
@@ -25,6 +26,7 @@ from app.pipeline.request import (
     from_messages,
 )
 from app.pipeline.stopwatch import Stopwatch
+from app.pipeline.unfolding import Unfolding, unfold
 from app.upstream.claude import Call
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "JsonObject",
     "MessageBody",
     "ModelEstimate",
+    "Picture",
     "Question",
     "Relayed",
     "RelayedStream",
@@ -46,6 +49,7 @@ __all__ = [
     "SentImage",
     "Services",
     "Stopwatch",
+    "Unfolding",
     "UnusableImage",
     "VisionRequest",
     "answer",
@@ -63,5 +67,6 @@ __all__ = [
     "relay",
     "relay_stream",
     "stream",
+    "unfold",
     "with_vision",
 ]

@@ -190,7 +190,7 @@ def _compared(request: VisionRequest, planned: list[PlannedImage], services: Ser
         if count > model.max_images:
             continue
         bounds = bounds_for(model, request.detail, request.max_image_tokens, count)
-        targets = [plan_image(image.facts, len(image.raw.data), bounds).target for image in planned]
+        targets = [plan_image(image.facts, len(image.raw.data), bounds, image.raw.part).target for image in planned]
         stored = sum(report.tokens for report in all_reports(request, model, ()))
         tokens = estimate_tokens(request, stored + sum(billed_tokens(target, model.tier) for target in targets), None)
         rows.append(estimate_for(model, request, tokens, services))

@@ -30,16 +30,18 @@ async def collect(request: VisionRequest, services: Services) -> VisionRequest:
 
 
 def refuse_too_many(request: VisionRequest, model: Model) -> None:
-    """Nothing, where the model takes so many pictures.
+    """Nothing, where the model takes so many pictures and documents together.
 
     Raises:
         AppError: `too_many_images`.
     """
-    count = request.picture_count
+    count = request.picture_count + request.document_count
     if count > model.max_images:
+        documents = f" and {request.document_count} documents" if request.document_count else ""
         raise AppError(
             ErrorCode.TOO_MANY_IMAGES,
-            f"{count} images in the request, earlier turns included; {model.id} takes {model.max_images}",
+            f"{request.picture_count} images{documents} in the request, earlier turns included; "
+            f"{model.id} takes {model.max_images}",
             actual=count,
             limit=model.max_images,
             hint="send them in several requests, or choose a model with a context of 1M tokens (600 images)",

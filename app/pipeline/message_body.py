@@ -147,6 +147,7 @@ class Lifted:
     images: list[RawImage | RemoteImage] = field(default_factory=list[RawImage | RemoteImage])
     numbers: list[int] = field(default_factory=list[int])
     seen: int = 0
+    documents: int = 0
     blocks: int = 0
     bounded: bool = True
 
@@ -277,6 +278,7 @@ def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
         raise AppError(ErrorCode.INVALID_REQUEST, f"content is nested more than {_MAX_DEPTH} deep", limit=_MAX_DEPTH)
     into.blocks += 1
     kind = decode_any(value["type"], "type must be a text") if "type" in value else None
+    into.documents += kind == "document"
     into.bounded = into.bounded and kind not in ("document", "container_upload")
     into.text(b"{")
     for number, (key, item) in enumerate(value.items()):

@@ -1,16 +1,16 @@
 """What the main path needs from the outside, as the main path would have it; `app.services` fills it in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.domain import Caller, Cost, Model, StoredFile, Usage
+from app.domain import Caller, Cost, Model, Page, StoredFile, Usage
 from app.errors import ImageError
 from app.imaging.plan import ImagePlan
+from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts
-from app.imaging.render import PreparedImage
 from app.pricing import Rates
 from app.upstream.claude import Call, EventStream, Reply
 
@@ -33,6 +33,16 @@ class Imaging(Protocol):
 
     async def probe(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]: ...  # noqa: D102
     async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage: ...  # noqa: D102
+    async def measure_pages(self, data: bytes) -> list[Page]: ...  # noqa: D102
+    async def ready(self) -> bool: ...  # noqa: D102
+
+
+class Prepared(Protocol):
+    """Remembers prepared pictures by the digest of their source and their plan."""
+
+    async def get_or_make(  # noqa: D102
+        self, key: tuple[str, ImagePlan], make: Callable[[], Awaitable[PreparedImage]]
+    ) -> PreparedImage: ...
 
 
 class Fetched(Protocol):
@@ -87,13 +97,19 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Every capability of one process. `new_id` gives a fresh id behind the prefix it is handed."""
+    """Every capability of one process. `new_id` gives a fresh id behind the prefix it is handed.
+
+    `image_concurrency` is how many pictures of one request are prepared at a time: so many as there are workers, so
+    that a request of hundreds takes turns with the others.
+    """
 
     access: Access
     catalog: Catalog
     fetcher: Fetcher
     files: Files
     imaging: Imaging
+    prepared: Prepared
+    image_concurrency: int
     upstream: Upstream
     price: Price
     rates: ModelRates

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from app.domain import Model, Notice, RawImage, RemoteImage, Size
+from app.domain import Model, Notice, Page, RawImage, RemoteImage, Size
 from app.errors import AppError, ErrorCode, ImageError
-from app.imaging.plan import MANY_IMAGES, ImagePlan, bounds_for, make_plan, plan_image
-from app.imaging.probe import ImageFacts
-from app.imaging.render import PreparedImage
+from app.imaging.plan import MANY_IMAGES, ImagePlan, bounds_for, plan_image, tightened
+from app.imaging.prepared import PreparedImage
+from app.imaging.probe import ImageFacts, page_facts
 from app.imaging.tokens import billed_tokens, seen_size
 from app.pipeline.collecting import first_error
 from app.pipeline.message_body import base64_source
@@ -53,15 +53,21 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
     model = services.catalog.find(request.model)
     _refuse_unseen(request)
     images = [image for image in request.images if isinstance(image, RawImage)]
-    probed = await services.imaging.probe([image.data for image in images])
-    facts = _all_usable(probed, images, request.numbers)
+    facts = _all_usable(await _facts(images, services), images, request.numbers)
     bounds = bounds_for(model, request.detail, request.max_image_tokens, request.picture_count, steady=request.steady)
     planned: list[PlannedImage] = []
     for index, (raw, known) in enumerate(zip(images, facts, strict=True)):
-        plan = plan_image(known, len(raw.data), bounds)
+        plan = plan_image(known, len(raw.data), bounds, raw.part)
         tokens = billed_tokens(plan.target, model.tier)
         planned.append(PlannedImage(index, request.numbers[index], raw, known, plan, tokens))
     return model, planned
+
+
+async def _facts(images: Sequence[RawImage], services: Services) -> list[ImageFacts | ImageError]:
+    """What each picture is, in order. Pages were measured when their document was unfolded."""
+    whole = [image.data for image in images if not isinstance(image.part, Page)]
+    probed = iter(await services.imaging.probe(whole))
+    return [page_facts(image.part) if isinstance(image.part, Page) else next(probed) for image in images]
 
 
 async def prepare_images(
@@ -121,7 +127,7 @@ def all_reports(request: VisionRequest, model: Model, images: Sequence[SentImage
 
 def request_notices(request: VisionRequest, model: Model) -> tuple[Notice, ...]:
     """What the caller should know that is not about one picture."""
-    notices: list[Notice] = []
+    notices = list(request.notices)
     if not model.known:
         notices.append(
             Notice(
@@ -165,12 +171,14 @@ def _refuse_unseen(request: VisionRequest) -> None:
 async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> list[PreparedImage]:
     """Each picture by its plan, in the same order; in parallel as far as the pool has room."""
     results: dict[int, PreparedImage] = {}
+    turns = anyio.CapacityLimiter(services.image_concurrency)
 
     async def one(image: PlannedImage) -> None:
-        try:
-            results[image.index] = await services.imaging.prepare(image.raw.data, image.facts, image.plan)
-        except ImageError as error:
-            raise error.about(image.number, image.raw.name) from error
+        async with turns:
+            try:
+                results[image.index] = await _recalled(image, services)
+            except ImageError as error:
+                raise error.about(image.number, image.raw.name) from error
 
     try:
         async with anyio.create_task_group() as tasks:
@@ -179,6 +187,17 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
     except* ImageError as group:
         raise first_error(group) from group
     return [results[image.index] for image in planned]
+
+
+async def _recalled(image: PlannedImage, services: Services) -> PreparedImage:
+    """The prepared picture, remembered where it took pixel work before."""
+
+    async def make() -> PreparedImage:
+        return await services.imaging.prepare(image.raw.data, image.facts, image.plan)
+
+    if image.plan.keep_bytes:
+        return await make()  # costs no more than the digest, and would keep the source itself
+    return await services.prepared.get_or_make((image.facts.sha256, image.plan), make)
 
 
 def _reduced(
@@ -205,7 +224,7 @@ def _reduced(
         )
     shares = fair_shares(sizes, budget)
     return [
-        replace(image, plan=make_plan(image.facts, len(image.raw.data), image.plan.target, share // 4 * 3))
+        replace(image, plan=tightened(image.plan, len(image.raw.data), image.plan.target, share // 4 * 3))
         for image, size, share in zip(planned, sizes, shares, strict=True)
         if size > share
     ]
@@ -225,6 +244,7 @@ def _sent(
         label=request.labels.get(image.number),
         name=raw.name,
         source=raw.source,
+        part=raw.part,
         original=FileFacts(facts.format.media_type, facts.size, len(raw.data), facts.sha256),
         seen=seen_size(result.size, model.tier),
         sent=FileFacts(result.media_type, result.size, len(result.data), result.sha256),

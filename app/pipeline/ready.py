@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from app.domain import Model, Notice
 from app.errors import UpstreamError
-from app.imaging.plan import make_plan
+from app.imaging.plan import tightened
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
 from app.pipeline.collecting import collect
 from app.pipeline.costing import refuse_above_cap
@@ -165,13 +165,13 @@ def _mended(ready: Ready, error: UpstreamError) -> tuple[list[PlannedImage], str
 
 def _within_side(image: PlannedImage, side_px: int, model: Model) -> PlannedImage:
     target = shrink_to_fit(image.plan.target, Bounds(_UNBOUNDED, _UNBOUNDED, side_px))
-    plan = make_plan(image.facts, len(image.raw.data), target, image.plan.max_bytes)
+    plan = tightened(image.plan, len(image.raw.data), target, image.plan.max_bytes)
     return replace(image, plan=plan, tokens=billed_tokens(target, model.tier))
 
 
 def _within_bytes(image: PlannedImage, max_bytes: int) -> PlannedImage:
     least = min(max_bytes, image.plan.max_bytes)
-    return replace(image, plan=make_plan(image.facts, len(image.raw.data), image.plan.target, least))
+    return replace(image, plan=tightened(image.plan, len(image.raw.data), image.plan.target, least))
 
 
 async def _prepared(ready: Ready, planned: Sequence[PlannedImage], services: Services) -> Ready:

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-from app.domain import Cost, ImageSource, Json, MediaType, Model, Notice, Size, Usage
+from app.domain import Cost, ImageSource, Json, MediaType, Model, Notice, Page, Part, Size, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,23 @@ class ImageReport:
     operations: tuple[str, ...]
     tokens: int
     notices: tuple[Notice, ...]
+    part: Part | None = None
 
     @property
     def scale_x(self) -> float:
-        """Turns an x that Claude gives into one of the original."""
-        return self.original.size.width_px / self.seen.width_px
+        """Turns an x that Claude gives into pixels of the original, or of its tile, or into points of its page."""
+        return self._extent[0] / self.seen.width_px
 
     @property
     def scale_y(self) -> float:
-        """Turns a y that Claude gives into one of the original."""
-        return self.original.size.height_px / self.seen.height_px
+        """Turns a y that Claude gives into one of the original, as `scale_x`; pages are measured from their top."""
+        return self._extent[1] / self.seen.height_px
+
+    @property
+    def _extent(self) -> tuple[float, float]:
+        if isinstance(self.part, Page):
+            return self.part.width_pt, self.part.height_pt
+        return self.original.size if self.part is None else self.part.size
 
 
 @dataclass(frozen=True, slots=True)

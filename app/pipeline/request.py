@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TypeAlias
 
 import msgspec
 
-from app.domain import DetailLevel, FileImage, Json, RawImage, RemoteImage, StoredFile, UrlMode, Usage
+from app.domain import DetailLevel, FileImage, Json, Notice, RawImage, RemoteImage, StoredFile, UrlMode, Usage
 from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline.message_body import (
     JsonObject,
@@ -62,6 +63,7 @@ class VisionRequest:
     images: tuple[RawImage | RemoteImage, ...]
     numbers: tuple[int, ...]
     picture_count: int
+    document_count: int
     labels: Mapping[int, str]
     max_tokens: int
     stream: bool = False
@@ -85,6 +87,8 @@ class VisionRequest:
     """The pictures that are files, once they have been looked up."""
     files: tuple[StoredFile, ...] = ()
     """Every file it names, pictures or not, once they have been looked up."""
+    notices: tuple[Notice, ...] = ()
+    """What the caller should know of how it was read."""
     steady: bool = False
     """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
 
@@ -97,13 +101,17 @@ class UnusableImage:
     name: str | None = None
 
 
+Picture: TypeAlias = RawImage | RemoteImage | FileImage | UnusableImage
+"""A picture as a request holds or names it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The parts of a native request, read from whatever form it came in."""
 
     model: str
     max_tokens: int
-    images: Sequence[RawImage | RemoteImage | FileImage | UnusableImage]
+    images: Sequence[Picture]
     prompt: str | None = None
     system: Json = None
     stop_sequences: Sequence[str] | None = None
@@ -113,6 +121,7 @@ class Question:
     labels: bool | None = None
     extra: JsonObject = field(default_factory=dict[str, msgspec.Raw])
     stream: bool = False
+    notices: tuple[Notice, ...] = ()
 
 
 def compose(
@@ -141,7 +150,7 @@ def compose(
     labels: dict[int, str] = {}
     for image in question.images:
         if question.labels if question.labels is not None else total > 1:
-            label = labels[lifted.seen + 1] = f"Image {lifted.seen + 1}"
+            label = labels[lifted.seen + 1] = f"Image {lifted.seen + 1}{_part_words(image)}"
             lifted.text(_text_block(f"{label}:"), b",")
         lifted.text(b'{"type":"image","source":')
         _add(image, lifted)
@@ -150,7 +159,11 @@ def compose(
     return lifted, labels
 
 
-def _add(image: RawImage | RemoteImage | FileImage | UnusableImage, to: Lifted) -> None:
+def _part_words(image: Picture) -> str:
+    return f" ({image.part})" if isinstance(image, RawImage) and image.part is not None else ""
+
+
+def _add(image: Picture, to: Lifted) -> None:
     if isinstance(image, UnusableImage):
         raise image.error.about(to.seen + 1, image.name)
     if isinstance(image, FileImage):
@@ -196,6 +209,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         images=tuple(lifted.images),
         numbers=tuple(lifted.numbers),
         picture_count=lifted.seen,
+        document_count=lifted.documents,
         labels={},
         max_tokens=int(max_tokens) if isinstance(max_tokens, int | float) else 0,
         stream=stream is True,

@@ -6,7 +6,7 @@ import anyio
 import msgspec
 
 from app.errors import UpstreamError
-from app.imaging.render import PreparedImage
+from app.imaging.prepared import PreparedImage
 from app.pipeline.ports import Services
 from app.upstream.claude import Call, Upload
 from app.upstream.failures import unreadable

@@ -38,7 +38,7 @@ async def analyze(request: Request, caller: CallerOf, services: ServicesOf, sett
     times), `done` (the whole answer) or `error`. Comments keep the connection alive.
     """
     watch = Stopwatch(services.clock.monotonic)
-    received = await read_request(request, AnalyzeFields, settings, caller)
+    received = await read_request(request, AnalyzeFields, settings, caller, services)
     watch.lap("receive")
     question = await received.vision_request()
     if question.stream:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, PlainSerializer, WithJsonSchema
 
-from app.domain import Cost, Notice
+from app.domain import Cost, Notice, Page, Tile
 from app.pipeline import Answer, Estimate, FileFacts, ImageReport, ModelEstimate
 
 _NANODOLLAR = Decimal("1e-9")
@@ -18,6 +18,10 @@ def dollars(amount: Decimal) -> float:
 
 
 Usd = Annotated[Decimal, PlainSerializer(dollars, when_used="json"), WithJsonSchema({"type": "number"})]
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
 
 
 class WarningBody(BaseModel):
@@ -43,6 +47,26 @@ class SentBody(FileBody):
     via: Literal["base64", "file"]
 
 
+class PageBody(BaseModel):
+    """Which page of a PDF the picture is; `scale_x` and `scale_y` lead to points from its top left corner."""
+
+    number: int
+    count: int
+    width_pt: float
+    height_pt: float
+
+
+class TileBody(BaseModel):
+    """Which part of a long picture; a place in the whole is `x_px + scale_x * x`, `y_px + scale_y * y`."""
+
+    number: int
+    count: int
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+
+
 class ImageBody(BaseModel):
     """What became of one picture."""
 
@@ -58,6 +82,8 @@ class ImageBody(BaseModel):
     tokens: int
     cost_usd: Usd | None
     warnings: list[WarningBody]
+    page: Annotated[PageBody | None, Field(exclude_if=_is_absent)] = None
+    tile: Annotated[TileBody | None, Field(exclude_if=_is_absent)] = None
 
 
 class CostBody(BaseModel):
@@ -228,6 +254,24 @@ def _image_body(image: ImageReport, cost_usd: Decimal | None) -> ImageBody:
         tokens=image.tokens,
         cost_usd=cost_usd,
         warnings=_warnings(image.notices),
+        page=_page(image.part) if isinstance(image.part, Page) else None,
+        tile=_tile(image.part) if isinstance(image.part, Tile) else None,
+    )
+
+
+def _page(page: Page) -> PageBody:
+    width_pt, height_pt = round(page.width_pt, 3), round(page.height_pt, 3)
+    return PageBody(number=page.number, count=page.count, width_pt=width_pt, height_pt=height_pt)
+
+
+def _tile(tile: Tile) -> TileBody:
+    return TileBody(
+        number=tile.number,
+        count=tile.count,
+        x_px=tile.left_px,
+        y_px=tile.top_px,
+        width_px=tile.size.width_px,
+        height_px=tile.size.height_px,
     )
 
 

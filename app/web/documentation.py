@@ -65,6 +65,7 @@ _EXAMPLES: tuple[AppError, ...] = (
     ),
     ImageError(ErrorCode.FILE_NOT_FOUND, "no such file").about(1, None),
     AppError(ErrorCode.BODY_TOO_LARGE, "the body is 300000000 bytes; the limit is 268435456 bytes", limit=268_435_456),
+    ImageError(ErrorCode.BUSY, "every image worker was taken for 10 s, the limit", retry_after_s=1).about(3, "a.png"),
     ImageError(ErrorCode.IMAGE_TOO_LARGE, "more than 33554432 bytes, the limit for one picture").about(1, "big.tif"),
     AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id"),
 )

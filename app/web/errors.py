@@ -41,6 +41,7 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
+    ErrorCode.BUSY: Status(429, "rate_limit_error"),
     ErrorCode.CLIENT_CLOSED: Status(499, "invalid_request_error"),
     ErrorCode.INTERNAL: Status(500, "api_error"),
     ErrorCode.UPSTREAM_ERROR: Status(502, "api_error"),
@@ -76,6 +77,8 @@ def error_response(error: AppError, request_id: str) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, UpstreamError) and error.retry_after is not None:
         headers["retry-after"] = error.retry_after
+    if "retry_after_s" in error.details:
+        headers["retry-after"] = str(error.details["retry_after_s"])
     if error.code in _UNREAD_BODY:
         headers["connection"] = "close"
     return JSONResponse(error_body(error, request_id), status_of(error).http, headers)

@@ -25,7 +25,7 @@ router = APIRouter(tags=["native"])
 async def estimate_cost(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """Takes what `/v1/analyze` takes. `compare` adds a row for every known model, `exact` asks the vendor's counter."""
     watch = Stopwatch(services.clock.monotonic)
-    received = await read_request(request, EstimateFields, settings, caller)
+    received = await read_request(request, EstimateFields, settings, caller, services)
     watch.lap("receive")
     fields = cast("EstimateFields", received.fields)
     question = await received.vision_request()

@@ -11,6 +11,8 @@ from app.errors import AppError, ErrorCode
 MAX_TOKENS = 10_000_000
 """More than any model gives; keeps sums of money within what a number can say."""
 
+PAGES_PATTERN = r"^ *\d{1,6} *(- *\d{0,6} *)?(, *\d{1,6} *(- *\d{0,6} *)?)*$"
+
 JsonValue = Any  # pydantic documents it as "any JSON"; values pass through to the vendor unread
 
 
@@ -52,6 +54,17 @@ class AnalyzeFields(BaseModel):
     labels: Annotated[
         bool | None, Field(description='"Image 1:" before each picture. Default: where there are two or more.')
     ] = None
+    pages: Annotated[
+        str | None,
+        Field(
+            pattern=PAGES_PATTERN,
+            max_length=1_000,
+            description="Pages of each PDF, such as `1-3,7` or `21-`. Default: the first 20.",
+        ),
+    ] = None
+    tiles: Annotated[
+        bool, Field(description="Cut a picture longer than 4:1 into overlapping parts at its own size.")
+    ] = False
     stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
 
 

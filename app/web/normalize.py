@@ -31,7 +31,7 @@ router = APIRouter(tags=["native"])
 )
 async def normalize_images(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """One picture: its bytes, its report in the header `x-vision-proxy-image`. Several: a ZIP with `report.json`."""
-    received = await read_request(request, AnalyzeFields, settings, caller)
+    received = await read_request(request, AnalyzeFields, settings, caller, services)
     question = await received.vision_request()
     images = await until_disconnect(request.receive, lambda: normalize(question, services))
     if len(images) > 1:

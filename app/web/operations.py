@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 
+from app.pipeline import Services
+
 router = APIRouter(tags=["operations"])
 
 
@@ -14,10 +16,15 @@ async def livez() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", summary="Ready for requests", responses={503: {"description": "Not started, or stopping."}})
+@router.get(
+    "/readyz",
+    summary="Ready for requests",
+    responses={503: {"description": "Not started, stopping, or without image workers."}},
+)
 async def readyz(request: Request) -> JSONResponse:
-    """200 while requests are welcome."""
-    ready = getattr(request.app.state, "services", None) is not None
+    """200 while requests are welcome and there is a worker for pictures, at work or free."""
+    services: Services | None = getattr(request.app.state, "services", None)
+    ready = services is not None and await services.imaging.ready()
     return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import cast
 
 import msgspec
 from fastapi import Request
@@ -12,7 +12,10 @@ from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline import (
     JsonObject,
     MessageBody,
+    Picture,
     Question,
+    Services,
+    Unfolding,
     UnusableImage,
     VisionRequest,
     billing_hints,
@@ -22,6 +25,7 @@ from app.pipeline import (
     decode_base64,
     decode_json,
     image_too_large,
+    unfold,
 )
 from app.settings import Settings
 from app.web.bodies import off_loop, read_body, read_chunks
@@ -31,9 +35,6 @@ from app.web.names import bare_name
 
 FORWARDED_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox-")
 """Request headers that go on to the Claude API: its own, and those that tell the sandbox to misbehave."""
-
-Picture: TypeAlias = RawImage | RemoteImage | FileImage | UnusableImage
-"""A picture as a request holds or names it."""
 
 _IMAGE_NAMES = frozenset({"image", "images", "images[]", "file"})
 _JSON_TEXT = frozenset({"thinking", "stop_sequences"})
@@ -74,6 +75,7 @@ class Received:
             images=tuple(lifted.images),
             numbers=tuple(lifted.numbers),
             picture_count=lifted.seen,
+            document_count=lifted.documents,
             labels=labels,
             max_tokens=self.question.max_tokens,
             stream=self.question.stream,
@@ -86,10 +88,13 @@ class Received:
             headers=self.headers,
             owner=self.owner,
             url_mode=self.url_mode,
+            notices=self.question.notices,
         )
 
 
-async def read_request(request: Request, model: type[AnalyzeFields], settings: Settings, caller: Caller) -> Received:
+async def read_request(
+    request: Request, model: type[AnalyzeFields], settings: Settings, caller: Caller, services: Services
+) -> Received:
     """What the client sent.
 
     Raises:
@@ -124,9 +129,10 @@ async def read_request(request: Request, model: type[AnalyzeFields], settings: S
         extra=passed.extra,
         stream=fields.stream,
     )
+    wanted = Unfolding(fields.pages, fields.tiles, fields.detail, fields.max_image_tokens)
     return Received(
         fields,
-        question,
+        await unfold(question, wanted, services),
         forwarded_headers(request),
         owner=caller.name,
         url_mode=settings.url_images,

@@ -1,5 +1,7 @@
 """What a picture becomes: by model, detail, token budget, number of pictures and size in bytes."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,18 +9,19 @@ from hypothesis import strategies as st
 from app.catalog import load_catalog
 from app.domain import HIGH_TIER, STANDARD_TIER, DetailLevel, Model, Size
 from app.imaging.formats import GIF, HEIF, JPEG, PNG, TIFF, WEBP, Format
-from app.imaging.plan import MAX_IMAGE_BYTES, ImagePlan, bounds_for, make_plan, plan_image
+from app.imaging.plan import MAX_IMAGE_BYTES, Box, ImagePlan, bounds_for, plan_image, tightened
 from app.imaging.probe import ImageFacts
 from app.imaging.tokens import seen_size
 
 STANDARD_MODEL = load_catalog().find("claude-haiku-4-5")
 HIGH_MODEL = load_catalog().find("claude-fable-5")
 UHD = Size(3840, 2160)
+BOUNDS = bounds_for(STANDARD_MODEL, "auto", None, 1)
 
 
 def facts(size: Size, found: Format = JPEG, orientation: int = 1, *, native: bool = True) -> ImageFacts:
     """Of a plain picture whose pixels are stored at that size."""
-    return ImageFacts(found, size, orientation, "RGB", frames=1, sha256="", native=native)
+    return ImageFacts(found, size, orientation, "RGB", frames=1, sha256="", one_scan=True, native=native)
 
 
 def target_of(
@@ -133,26 +136,32 @@ def test_the_target_is_upright() -> None:
 def test_a_native_picture_within_everything_keeps_its_bytes(found: Format) -> None:
     size = Size(1000, 500)
 
-    assert make_plan(facts(size, found), 1000, size, MAX_IMAGE_BYTES) == ImagePlan(size, 7_864_320, keep_bytes=True)
+    assert plan_image(facts(size, found), 1000, BOUNDS) == ImagePlan(size, 7_864_320, keep_bytes=True)
 
 
 @pytest.mark.parametrize("found", [HEIF, TIFF, JPEG])
 def test_pixels_that_claude_cannot_read_are_not_kept(found: Format) -> None:
     size = Size(1000, 500)
 
-    assert not make_plan(facts(size, found, native=False), 1000, size, MAX_IMAGE_BYTES).keep_bytes
+    assert not plan_image(facts(size, found, native=False), 1000, BOUNDS).keep_bytes
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_a_turned_picture_is_not_kept(orientation: int) -> None:
     square = Size(500, 500)
 
-    assert not make_plan(facts(square, orientation=orientation), 1000, square, MAX_IMAGE_BYTES).keep_bytes
+    assert not plan_image(facts(square, orientation=orientation), 1000, BOUNDS).keep_bytes
+
+
+def test_a_picture_that_is_scaled_is_not_kept() -> None:
+    assert not plan_image(facts(Size(1569, 500)), 1000, BOUNDS).keep_bytes
 
 
 @pytest.mark.parametrize("target", [Size(999, 500), Size(1000, 499)])
-def test_a_picture_of_another_size_is_not_kept(target: Size) -> None:
-    assert not make_plan(facts(Size(1000, 500)), 1000, target, MAX_IMAGE_BYTES).keep_bytes
+def test_a_picture_that_has_to_shrink_later_is_not_kept(target: Size) -> None:
+    plan = ImagePlan(Size(1000, 500), keep_bytes=True)
+
+    assert not tightened(plan, 1000, target, MAX_IMAGE_BYTES).keep_bytes
 
 
 @pytest.mark.parametrize(("size_bytes", "keeps"), [(7_864_319, True), (7_864_320, True), (7_864_321, False)])
@@ -164,9 +173,13 @@ def test_bytes_are_kept_up_to_what_10_mb_of_base64_hold(size_bytes: int, keeps: 
 
 @pytest.mark.parametrize(("max_bytes", "keeps"), [(5000, True), (4999, False)])
 def test_a_smaller_share_of_the_request_is_a_smaller_limit(max_bytes: int, keeps: bool) -> None:
-    size = Size(1000, 500)
+    plan = ImagePlan(Size(1000, 500), keep_bytes=True, box=Box(0, 0, 1000, 500))
 
-    assert make_plan(facts(size), 5000, size, max_bytes) == ImagePlan(size, max_bytes, keep_bytes=keeps)
+    assert tightened(plan, 5000, plan.target, max_bytes) == replace(plan, max_bytes=max_bytes, keep_bytes=keeps)
+
+
+def test_a_plan_that_is_not_to_keep_its_bytes_never_does_later() -> None:
+    assert not tightened(ImagePlan(Size(10, 10)), 10, Size(10, 10), MAX_IMAGE_BYTES).keep_bytes
 
 
 @pytest.mark.parametrize(("count", "keeps"), [(20, True), (21, False)])

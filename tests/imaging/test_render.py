@@ -444,13 +444,13 @@ def test_a_jpeg_is_decoded_smaller_only_where_one_and_a_half_times_remains(
 ) -> None:
     data = saved(corners(1600, 1200), "JPEG")
 
-    assert decode(data, facts_of(data), target).pixels.size == pixels
+    assert decode(data, facts_of(data), ImagePlan(target)).pixels.size == pixels
 
 
 def test_a_turned_jpeg_is_decoded_by_its_own_axes() -> None:
     data = saved(corners(1600, 400), "JPEG", exif=exif(6))
 
-    assert decode(data, facts_of(data), Size(100, 400)).pixels.size == (800, 200)
+    assert decode(data, facts_of(data), ImagePlan(Size(100, 400))).pixels.size == (800, 200)
 
 
 SIDEWAYS = saved(corners(960, 640), "JPEG")
@@ -458,7 +458,7 @@ SIDEWAYS = saved(corners(960, 640), "JPEG")
 
 @given(st.integers(1, 960), st.integers(1, 640))
 def test_a_draft_leaves_one_and_a_half_times_the_target_or_everything(width: int, height: int) -> None:
-    pixels = decode(SIDEWAYS, facts_of(SIDEWAYS), Size(width, height)).pixels
+    pixels = decode(SIDEWAYS, facts_of(SIDEWAYS), ImagePlan(Size(width, height))).pixels
 
     assert pixels.size == (960, 640) or (pixels.width + 0.5 >= 1.5 * width and pixels.height + 0.5 >= 1.5 * height)
 

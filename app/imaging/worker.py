@@ -1,0 +1,145 @@
+"""The processes in which pixels are touched: a fork server that loads the codecs once, and the workers it forks.
+
+Run as `python -m app.imaging.worker` with one end of a socket pair as standard input. The fork server holds no picture
+and no secret, starts no thread, and ends when its socket does; a worker ends with its own. See ADR 0007.
+"""
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from traceback import extract_tb
+
+from app.errors import ErrorCode, ImageError
+from app.imaging.jobs import (
+    END,
+    ENDED,
+    FORK,
+    LENGTHS,
+    PID,
+    Job,
+    Measure,
+    Measured,
+    Outcome,
+    Refused,
+    Render,
+    Rendered,
+    Reply,
+    framed,
+    read_task,
+)
+from app.imaging.pdf import measure_pages
+from app.imaging.render import prepare
+
+_NICENESS = 5
+_LARGE_PIXELS = 20_000_000
+
+_trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+"""glibc's way of giving freed memory back to the machine, where there is one."""
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Fork a worker, or end one, each time it is asked; until the service has gone."""
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
+    max_address_space_bytes = int(sys.argv[1])
+    with socket.socket(fileno=os.dup(0)) as control:
+        while True:
+            command, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            if command == FORK:
+                [descriptor] = descriptors
+                pid = os.fork()
+                if pid == 0:
+                    control.close()
+                    _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes)
+                os.close(descriptor)
+                control.sendall(PID.pack(pid))
+            elif command == END:
+                [pid] = PID.unpack(_receive(control, PID.size))
+                control.sendall(ENDED.pack(*_end(pid)))
+            else:
+                return
+
+
+def _end(pid: int) -> tuple[int, float]:
+    """How the worker ended, by itself or now, and the processor time of its life.
+
+    Raises:
+        ChildProcessError: it is not of this fork server, which may then not touch it.
+    """
+    ended, status, usage = os.wait4(pid, os.WNOHANG)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+
+
+def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
+    """Do the jobs that come; never returns to the fork server's own loop."""
+    status = 1
+    try:
+        os.nice(_NICENESS)  # health checks and other requests come first
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold somebody's picture
+        with suppress(ValueError):  # macOS knows no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (max_address_space_bytes, max_address_space_bytes))
+        _serve(jobs)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _serve(jobs: socket.socket) -> None:
+    """One job after the other until the socket closes."""
+    while lengths := _receive(jobs, LENGTHS.size):
+        head_bytes, file_bytes = LENGTHS.unpack(lengths)
+        task = read_task(_receive(jobs, head_bytes))
+        data = _receive(jobs, file_bytes)
+        _limit_processor_time(task.cpu_s)
+        outcome, made = _outcome(task.job, data)
+        reply = Reply(outcome, time.process_time())
+        jobs.sendall(framed(reply, len(made)))
+        jobs.sendall(made)
+        large = isinstance(task.job, Render) and task.job.facts.stored.pixels >= _LARGE_PIXELS
+        del data, made, outcome, reply, task
+        if large and _trim is not None:
+            _trim(0)
+
+
+def _outcome(job: Job, data: bytes) -> tuple[Outcome, bytes]:
+    """What became of the file. Whatever goes wrong here goes wrong with this one file."""
+    try:
+        if isinstance(job, Measure):
+            return Measured(measure_pages(data, job.max_pages)), b""
+        image = prepare(data, job.facts, job.plan)
+    except ImageError as error:
+        details = {name: value for name, value in error.details.items() if not isinstance(value, Mapping)}
+        return Refused(error.code, error.message, details), b""
+    except Exception as error:  # noqa: BLE001 - the boundary of the codecs: anything may come out of a broken file
+        where = extract_tb(error.__traceback__)[-1]
+        _log.warning("a picture made %s at %s:%s", type(error).__name__, where.name, where.lineno)
+        return Refused(ErrorCode.IMAGE_UNDECODABLE, "the file is broken: it cannot be prepared", {}), b""
+    return Rendered(image.media_type, image.size, image.operations, image.notices, image.sha256), image.data
+
+
+def _limit_processor_time(cpu_s: int) -> None:
+    """So much more for this job; past it the kernel ends this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _receive(source: socket.socket, size: int) -> bytes:
+    """So many bytes; fewer where the other side has gone."""
+    return source.recv(size, socket.MSG_WAITALL) if size else b""
+
+
+if __name__ == "__main__":
+    main()
