@@ -13,6 +13,7 @@ import pytest
 
 from app.errors import ErrorCode
 from app.web.errors import STATUSES
+from tests.pdfs import pdf
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -36,6 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photo: Maker, screen: Maker
     (tmp_path / "photo.jpg").write_bytes(photo(4032, 3024))
     (tmp_path / "scan.tif").write_bytes(screen(1700, 2200, "TIFF"))
     (tmp_path / "screen.png").write_bytes(screen(800, 600))
+    (tmp_path / "page.png").write_bytes(screen(1290, 6000))
+    (tmp_path / "report.pdf").write_bytes(pdf(["page"] * 8))
     (tmp_path / "receipt.heic").write_bytes(photo(600, 800, "AVIF"))  # the bytes decide, not the name
     return tmp_path
 

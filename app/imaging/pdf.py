@@ -30,8 +30,6 @@ def measure_pages(data: bytes, max_pages: int) -> tuple[tuple[float, float], ...
                 limit=max_pages,
                 hint="send it in parts",
             )
-        if not count:
-            raise ImageError(ErrorCode.IMAGE_UNDECODABLE, "the PDF has no pages")
         return tuple(document.get_page_size(index) for index in range(count))
 
 

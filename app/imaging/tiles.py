@@ -1,5 +1,7 @@
 """How a picture too long to be seen whole is cut into parts that are. Arithmetic only."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil, isqrt
 
 from app.domain import Size
@@ -13,14 +15,33 @@ _LARGEST_OVERLAP_PX = 112
 _OVERLAP_SHARE = 8
 
 
-def tile_boxes(size: Size, bounds: Bounds) -> list[Box]:
-    """Parts of a picture of that size, row by row, each within the bounds at its own size, each overlapping the next.
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """Where the parts of a picture begin; all are of one size."""
+
+    tile: Size
+    lefts_px: Sequence[int]
+    tops_px: Sequence[int]
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return len(self.lefts_px) * len(self.tops_px)
+
+    def boxes(self) -> Iterator[Box]:
+        """The parts, row by row."""
+        for top in self.tops_px:
+            for left in self.lefts_px:
+                yield Box(left, top, left + self.tile.width_px, top + self.tile.height_px)
+
+
+def tile_grid(size: Size, bounds: Bounds) -> TileGrid:
+    """How a picture of that size is cut: each part within the bounds at its own size, each overlapping the next.
 
     A line of text at the edge of one is whole in the next. A picture that fits is one part.
     """
     tile = _tile_size(size, bounds)
-    lefts, tops = _starts(size.width_px, tile.width_px), _starts(size.height_px, tile.height_px)
-    return [Box(left, top, left + tile.width_px, top + tile.height_px) for top in tops for left in lefts]
+    return TileGrid(tile, _starts(size.width_px, tile.width_px), _starts(size.height_px, tile.height_px))
 
 
 def _tile_size(size: Size, bounds: Bounds) -> Size:

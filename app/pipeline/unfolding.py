@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from app.domain import DetailLevel, Notice, Page, RawImage, Tile
+from app.domain import DetailLevel, Model, Notice, Page, RawImage, Tile
 from app.errors import AppError, ErrorCode, ImageError
 from app.imaging.formats import is_pdf
 from app.imaging.plan import MANY_IMAGES, bounds_for
-from app.imaging.tiles import EXTREME_ASPECT, tile_boxes
-from app.imaging.tokens import Bounds
+from app.imaging.tiles import EXTREME_ASPECT, tile_grid
 from app.pipeline.ports import Services
 from app.pipeline.request import Picture, Question, UnusableImage
 
@@ -43,7 +42,7 @@ async def unfold(question: Question, wanted: Unfolding, services: Services) -> Q
             if isinstance(picture, RawImage) and _is_document(picture):
                 pictures += await _pages(picture, wanted.pages, notices, services)
             elif isinstance(picture, RawImage) and wanted.tiles:
-                pictures += await _tiles(picture, _tile_bounds(question.model, wanted, services), services)
+                pictures += await _tiles(picture, services.catalog.find(question.model), wanted, services)
             else:
                 pictures.append(picture)
         except ImageError as error:
@@ -86,24 +85,32 @@ def _chosen(chosen: str, pages: list[Page]) -> Iterable[int]:
     return numbers
 
 
-async def _tiles(picture: RawImage, bounds: Bounds, services: Services) -> list[RawImage]:
-    """The parts of a picture longer than 4:1 that would be scaled down; the picture itself where it would not."""
+async def _tiles(picture: RawImage, model: Model, wanted: Unfolding, services: Services) -> list[RawImage]:
+    """The parts of a picture longer than 4:1 that would be scaled down; the picture itself where it would not.
+
+    A part is what the model sees natively, and small enough for the rule of many images, however many there will be.
+
+    Raises:
+        ImageError: what the picture is refused for, or `too_many_images`.
+    """
     [facts] = await services.imaging.probe([picture.data])
     if isinstance(facts, ImageError):
         raise facts
-    size = facts.size
-    if max(size) <= EXTREME_ASPECT * min(size):
+    if max(facts.size) <= EXTREME_ASPECT * min(facts.size):
         return [picture]
-    boxes = tile_boxes(size, bounds)
-    if len(boxes) == 1:
+    grid = tile_grid(facts.size, bounds_for(model, wanted.detail, wanted.max_image_tokens, MANY_IMAGES + 1))
+    if grid.count > model.max_images:
+        raise ImageError(
+            ErrorCode.TOO_MANY_IMAGES,
+            f"{facts.size} px would be cut into {grid.count} parts of {grid.tile} px; {model.id} takes "
+            f"{model.max_images} images",
+            actual=grid.count,
+            limit=model.max_images,
+            hint="crop the picture, or allow more detail for each part",
+        )
+    if grid.count == 1:
         return [picture]
     return [
-        replace(picture, part=Tile(number, len(boxes), box.left_px, box.top_px, box.size))
-        for number, box in enumerate(boxes, 1)
+        replace(picture, part=Tile(number, grid.count, box.left_px, box.top_px, box.size))
+        for number, box in enumerate(grid.boxes(), 1)
     ]
-
-
-def _tile_bounds(model: str, wanted: Unfolding, services: Services) -> Bounds:
-    """What a part may be: what the model sees natively, and small enough however many there will be."""
-    many = MANY_IMAGES + 1
-    return bounds_for(services.catalog.find(model), wanted.detail, wanted.max_image_tokens, many)
