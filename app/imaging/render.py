@@ -12,6 +12,7 @@ from app.imaging.colour import flatten, grey_if_grey, to_srgb
 from app.imaging.decode import Decoded, decode
 from app.imaging.encode import Encoded, Rung, encode_best, ladder
 from app.imaging.formats import GIF, JPEG, PNG, WEBP
+from app.imaging.ladder import best_that_fits
 from app.imaging.notices import notices_for
 from app.imaging.orient import describe_orientation, turn_upright
 from app.imaging.plan import ImagePlan
@@ -113,16 +114,12 @@ def _descend(rungs: tuple[Rung, ...], decoded: Decoded, image: Image.Image, plan
         if len(encoded.data) <= plan.max_bytes:
             return encoded, size
         rungs = rungs[1:]
-    fitting: tuple[Encoded, Size] | None = None
-    lowest_bytes = 0
-    best, worst = 0, len(rungs) - 1
-    while best <= worst:
-        middle = (best + worst) // 2
-        encoded, size = _stand_on(rungs[middle], decoded, image, plan.target)
-        if len(encoded.data) <= plan.max_bytes:
-            fitting, worst = (encoded, size), middle - 1
-        else:
-            lowest_bytes, best = len(encoded.data), middle + 1
+    fitting, lowest_bytes = best_that_fits(
+        rungs,
+        lambda rung: _stand_on(rung, decoded, image, plan.target),
+        lambda made: len(made[0].data),
+        plan.max_bytes,
+    )
     if fitting is None:
         raise ImageError(
             ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING,
