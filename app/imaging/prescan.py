@@ -14,7 +14,7 @@ def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
 
     Source: https://learn.microsoft.com/en-us/previous-versions/ms997538(v=msdn.10), "Icons"; GIF89a, section 18.
     """
-    if found is GIF:
+    if found == GIF:
         yield Size(int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little"))
     if found not in {ICO, CUR}:
         return
@@ -29,14 +29,20 @@ def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
 
 
 def png_exif(data: bytes) -> bytes:
-    """The EXIF of a PNG wherever it stands, empty where it has none; found by hopping from chunk to chunk."""
+    """The EXIF of a PNG wherever it stands, empty where it has none."""
+    found = png_chunk(data, b"eXIf")
+    return b"" if found is None else b"Exif\x00\x00" + found
+
+
+def png_chunk(data: bytes, name: bytes) -> bytes | None:
+    """What the first chunk of that name holds, None where there is none; found by hopping from chunk to chunk."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
-            return b"Exif\x00\x00" + data[at + 8 : end]
+        if data[at + 4 : at + 8] == name:
+            return data[at + 8 : end]
         at = end + 4
-    return b""
+    return None
 
 
 def count_pages(data: bytes, found: Format, most: int) -> int | None:
@@ -45,7 +51,7 @@ def count_pages(data: bytes, found: Format, most: int) -> int | None:
     Pillow counts them in time that grows with the square. A chain that loops ends where it closes.
     Source: TIFF 6.0, section 2; BigTIFF, https://www.awaresystems.be/imaging/tiff/bigtiff.html.
     """
-    return sum(1 for _ in islice(_directories(data), most + 1)) if found is TIFF else None
+    return sum(1 for _ in islice(_directories(data), most + 1)) if found == TIFF else None
 
 
 def _directories(data: bytes) -> Iterator[int]:

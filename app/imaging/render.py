@@ -93,16 +93,16 @@ def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
     """
     facts = decoded.facts
     image = turn_upright(resize(decoded.pixels, facts.in_file_axes(size)), facts.orientation)
-    image, converted = to_srgb(image, decoded.profile)
+    image, conversion = to_srgb(image, decoded.profile, decoded.gamma)
     image, ground = flatten(image)
-    operations = ["converted to sRGB (ICC profile)"] if converted else []
+    operations = [conversion] if conversion is not None else []
     if ground is not None:
         operations.append(f"flattened on {ground}")
     return grey_if_grey(image), operations
 
 
 def _descend(rungs: tuple[Rung, ...], decoded: Decoded, image: Image.Image, plan: ImagePlan) -> tuple[Encoded, Size]:
-    """The best rung of the ladder whose file fits, found by halving: at most four encodes for ten rungs.
+    """The best rung of the ladder whose file fits: four encodes at the most, after the one or two of `encode_best`.
 
     The lossless rung is tried by itself, for a lossy file of text may well be the larger one.
 
