@@ -181,6 +181,7 @@ def test_rgb_stored_without_transform_keeps_its_colours() -> None:
         (b"iCCP", b"wide\x00\x00x\x9c\x03\x00\x00\x00\x00\x01"),
         (b"gAMA", b"\x00\x00\xb1\x8f"),
         (b"sRGB", b"\x00"),
+        (b"cICP", b"\x0c\x0d\x00\x01"),
         (b"tRNS", b"\x00\x05"),
     ],
 )
