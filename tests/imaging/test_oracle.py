@@ -188,7 +188,7 @@ def test_a_picture_of_100_megapixels_has_its_colours() -> None:
 def test_a_scene_in_nine_orientations_is_one_scene(shape: str) -> None:
     first, *others = [pixels(rendered(f"orientation/{shape}_{orientation}.jpg")) for orientation in range(9)]
 
-    assert max(apart(first, other) for other in others) < 5  # each was compressed anew: libvips finds up to 4.2
+    assert max(apart(first, other) for other in others) < 5  # each bears its number: libvips finds up to 4.2
 
 
 # ---- the file
