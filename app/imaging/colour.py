@@ -22,7 +22,7 @@ _COLOURS_OF_INK = (
     (255, 237, 0),  # yellow
     (0, 150, 64),  # cyan and yellow
     (227, 6, 19),  # magenta and yellow
-    (54, 50, 50),  # all three
+    (54, 50, 50),  # all three: our estimate, the lists have none
 )
 """Solid inks and their overprints on coated paper, as sRGB shows them. Source: the process colours of FOGRA39
 (ISO 12647-2:2004, paper type 1), as design tools list them."""
