@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench format lock clean
+.PHONY: run test lint bench bench-load format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 
 bench: $(VENV)/.dev  ## added latency, direct against through; loopback only
 	PYTHONPATH=. $(BIN)/python bench/latency.py $(ARGS)
+
+bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory, health; loopback only
+	PYTHONPATH=. $(BIN)/python bench/load.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -53,6 +53,7 @@ def main(rounds: int) -> None:
         direct = running.enter_context(_process([sys.executable, "-m", "uvicorn", "bench.latency:upstream"], {}))
         variables = {"ANTHROPIC_BASE_URL": direct, "ANTHROPIC_API_KEY": "bench", "VISION_PROXY_PORT": "0"}
         variables["VISION_PROXY_DATABASE_URL"] = "sqlite+aiosqlite:///:memory:"
+        variables["VISION_PROXY_IMAGE_CACHE_BYTES"] = "0"  # the same picture is sent again and again
         through = running.enter_context(_process([sys.executable, "-m", "app", "serve"], variables))
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         print(f"{machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
@@ -64,8 +65,8 @@ def main(rounds: int) -> None:
 
 
 def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
-    small, middle = _photo(1300, 950, 300_000), _photo(1300, 950, 400_000)
-    large = _photo(4032, 3024, 4_700_000)
+    small, middle = photo(1300, 950, 300_000), photo(1300, 950, 400_000)
+    large = photo(4032, 3024, 4_700_000)
     return [
         ("w1 text only", rounds * 10, _messages({"type": "text", "text": "hello " * 50})),
         ("w2 one 300 kB JPEG that needs nothing", rounds * 4, _messages(_block(small))),
@@ -99,7 +100,7 @@ def _block(picture: bytes) -> dict[str, Any]:
     return {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": data}}
 
 
-def _photo(width: int, height: int, size_bytes: int) -> bytes:
+def photo(width: int, height: int, size_bytes: int) -> bytes:
     """A JPEG of about that many bytes: soft noise over a gradient, its quality searched for."""
     noise = _stretched(Image.effect_noise((width // 4, height // 4), 50), width, height)
     ramp = _stretched(Image.linear_gradient("L"), width, height)

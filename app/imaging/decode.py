@@ -1,30 +1,35 @@
 """File bytes in, pixels out: frame 0, 8 bit, in a mode that the resizer takes. One draft at the most, never a blur."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from PIL import Image
+from PIL import Image, ImageChops, TiffImagePlugin
 
-from app.imaging.formats import JPEG
+from app.imaging.formats import JPEG, PNG
 from app.imaging.memory import draft_box
 from app.imaging.orient import UPRIGHT, turn_upright
 from app.imaging.pdf import render_page
 from app.imaging.plan import Box, ImagePlan
+from app.imaging.prescan import png_chunk
 from app.imaging.probe import ImageFacts, open_image, undecodable
 
+_PNG_DEPTH = 24
 _DIRECT_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
 _KEYED_MODES = frozenset({"1", "L", "P", "RGB"})
 _FULL_SCALES = (1.0, 255.0, 65_535.0)
-_FULL_8_BIT, _FULL_16_BIT = 255, 65_535
+_FULL_8_BIT = 255
+_SIXTEEN_BITS = 16
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 258, 262, 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Pixels in L, RGB, RGBA or CMYK, the EXIF orientation that they still lie in, and the ICC profile they are in."""
+    """Pixels in L, RGB, RGBA or CMYK, the EXIF orientation they still lie in, the profile or gamma that they are in."""
 
     pixels: Image.Image
     orientation: int
     profile: bytes | None = None
+    gamma: float | None = None
 
 
 def decode(data: bytes, facts: ImageFacts, plan: ImagePlan) -> Decoded:
@@ -40,18 +45,40 @@ def decode(data: bytes, facts: ImageFacts, plan: ImagePlan) -> Decoded:
         if facts.format == JPEG and plan.box is None:
             image.draft(None, draft_box(facts, plan.target))
         image.load()
+        if facts.format == PNG:
+            _scale_key(image, data[_PNG_DEPTH])
         profile = image.info.get("icc_profile")
         pixels = _without_idle_alpha(_eight_bit(image))
     except Exception as error:
         raise undecodable(facts.format, error) from error
-    decoded = Decoded(pixels, facts.orientation, profile if isinstance(profile, bytes) else None)
+    gamma = _png_gamma(image, data) if facts.format == PNG else None
+    decoded = Decoded(pixels, facts.orientation, profile if isinstance(profile, bytes) else None, gamma)
     return decoded if plan.box is None else _cut_out(decoded, plan.box)
 
 
 def _cut_out(decoded: Decoded, box: Box) -> Decoded:
     """The part of the upright picture."""
     upright = turn_upright(decoded.pixels, decoded.orientation)
-    return Decoded(upright.crop(box), UPRIGHT, decoded.profile)
+    return replace(decoded, pixels=upright.crop(box), orientation=UPRIGHT)
+
+
+def _png_gamma(image: Image.Image, data: bytes) -> float | None:
+    """The gamma of a PNG's samples, None where the file says their colour in a better way or not at all.
+
+    Source: https://www.w3.org/TR/png-3/, 4.3 "Colour spaces": cICP before iCCP before sRGB before gAMA.
+    """
+    gamma = image.info.get("gamma")
+    described = "icc_profile" in image.info or "srgb" in image.info or png_chunk(data, b"cICP") is not None
+    return gamma if isinstance(gamma, float) and gamma > 0 and not described else None
+
+
+def _scale_key(image: Image.Image, depth: int) -> None:
+    """The transparent colour of a PNG brought to 8 bit, as its pixels were; Pillow leaves it at the file's depth."""
+    key: int | bytes | tuple[int, int, int] | None = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int):
+        image.info["transparency"] = key * _FULL_8_BIT // (2**depth - 1)
+    elif image.mode == "RGB" and depth == _SIXTEEN_BITS and isinstance(key, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in key)
 
 
 def _without_idle_alpha(image: Image.Image) -> Image.Image:
@@ -71,8 +98,29 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8 bit; `convert` alone would clip it to white."""
-    return _scaled(image.convert("I"), _FULL_8_BIT / _FULL_16_BIT).convert("L")
+    """Grey of 12 or 16 bits as 8 bit, a transparent value as alpha; `convert` alone would clip it to white."""
+    samples = image.convert("I")
+    grey = _scaled(samples, _FULL_8_BIT / _full_scale(image)).convert("L")
+    if _is_white_zero(image):
+        grey = ImageChops.invert(grey)
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return grey
+    opaque = [_FULL_8_BIT] * key + [0] + [_FULL_8_BIT] * (2**_SIXTEEN_BITS - 1 - key)
+    alpha = samples.point(opaque, "L")  # pyright: ignore[reportUnknownMemberType] - Pillow's stub
+    return Image.merge("RGBA", (grey, grey, grey, alpha))
+
+
+def _full_scale(image: Image.Image) -> int:
+    """White: 65,535, or 4,095 in a TIFF of 12 bits, which Pillow leaves unscaled."""
+    bits = image.tag_v2.get(_TIFF_BITS) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    return 2 ** (bits[0] if bits else _SIXTEEN_BITS) - 1
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether a TIFF counts from white to black, which Pillow turns round at 8 bits only."""
+    is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
+    return is_tiff and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO
 
 
 def _from_32_bit(image: Image.Image) -> Image.Image:

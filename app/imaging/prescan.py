@@ -30,14 +30,20 @@ def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
 
 
 def png_exif(data: bytes) -> bytes:
-    """The EXIF of a PNG wherever it stands, empty where it has none; found by hopping from chunk to chunk."""
+    """The EXIF of a PNG wherever it stands, empty where it has none."""
+    found = png_chunk(data, b"eXIf")
+    return b"" if found is None else b"Exif\x00\x00" + found
+
+
+def png_chunk(data: bytes, name: bytes) -> bytes | None:
+    """What the first chunk of that name holds, None where there is none; found by hopping from chunk to chunk."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
-            return b"Exif\x00\x00" + data[at + 8 : end]
+        if data[at + 4 : at + 8] == name:
+            return data[at + 8 : end]
         at = end + 4
-    return b""
+    return None
 
 
 class JpegCoding(NamedTuple):

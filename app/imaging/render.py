@@ -11,6 +11,7 @@ from app.imaging.classify import is_synthetic
 from app.imaging.colour import flatten, grey_if_grey, to_srgb
 from app.imaging.decode import Decoded, decode
 from app.imaging.encode import Encoded, Rung, encode_best, ladder
+from app.imaging.ladder import best_that_fits
 from app.imaging.notices import notices_for
 from app.imaging.orient import describe_orientation, in_file_axes, turn_upright
 from app.imaging.plan import ImagePlan
@@ -76,16 +77,16 @@ def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
     Turning and colour come after the resize, where they cost an eighth.
     """
     image = turn_upright(resize(decoded.pixels, in_file_axes(size, decoded.orientation)), decoded.orientation)
-    image, converted = to_srgb(image, decoded.profile)
+    image, conversion = to_srgb(image, decoded.profile, decoded.gamma)
     image, ground = flatten(image)
-    operations = ["converted to sRGB (ICC profile)"] if converted else []
+    operations = [conversion] if conversion is not None else []
     if ground is not None:
         operations.append(f"flattened on {ground}")
     return grey_if_grey(image), operations
 
 
 def _descend(rungs: tuple[Rung, ...], decoded: Decoded, image: Image.Image, plan: ImagePlan) -> tuple[Encoded, Size]:
-    """The best rung of the ladder whose file fits, found by halving: at most four encodes for ten rungs.
+    """The best rung of the ladder whose file fits: four encodes at the most, after the one or two of `encode_best`.
 
     The lossless rung is tried by itself, for a lossy file of text may well be the larger one.
 
@@ -97,16 +98,12 @@ def _descend(rungs: tuple[Rung, ...], decoded: Decoded, image: Image.Image, plan
         if len(encoded.data) <= plan.max_bytes:
             return encoded, size
         rungs = rungs[1:]
-    fitting: tuple[Encoded, Size] | None = None
-    lowest_bytes = 0
-    best, worst = 0, len(rungs) - 1
-    while best <= worst:
-        middle = (best + worst) // 2
-        encoded, size = _stand_on(rungs[middle], decoded, image, plan.target)
-        if len(encoded.data) <= plan.max_bytes:
-            fitting, worst = (encoded, size), middle - 1
-        else:
-            lowest_bytes, best = len(encoded.data), middle + 1
+    fitting, lowest_bytes = best_that_fits(
+        rungs,
+        lambda rung: _stand_on(rung, decoded, image, plan.target),
+        lambda made: len(made[0].data),
+        plan.max_bytes,
+    )
     if fitting is None:
         raise ImageError(
             ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from app.imaging.formats import GIF, JPEG, PNG, WEBP, Format
 
-_PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"sRGB", b"iCCP"})
+_PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"sRGB", b"iCCP", b"cICP"})
 _WEBP_KEPT = frozenset({b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"})
 _WEBP_METADATA_FLAGS = 0x08 | 0x04
 _JPEG_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -18,6 +18,7 @@ _JPEG_COMMENT, _JPEG_START_OF_SCAN, _JPEG_END = 0xFE, 0xDA, 0xD9
 _JPEG_JFIF, _JPEG_ADOBE, _JPEG_LAST_APPLICATION = 0xE0, 0xEE, 0xEF
 _ICC_ANY = b"ICC_PROFILE\0"
 _ICC_FIRST = _ICC_ANY + b"\1"
+_STANDARD_SRGB = b"sRGB IEC61966-2"  # not "sRGB" alone: there is a linear sRGB that is not the same at all
 _GIF_EXTENSION, _GIF_GRAPHIC_CONTROL, _GIF_IMAGE, _GIF_TRAILER = 0x21, 0xF9, 0x2C, 0x3B
 
 
@@ -67,7 +68,7 @@ def _jpeg(data: bytes) -> Iterator[bytes]:
             raise ValueError
         payload = data[at + 4 : end]
         if payload.startswith(_ICC_FIRST):
-            keeps_profile = b"sRGB" not in payload  # its further segments go, or stay, with the first
+            keeps_profile = _STANDARD_SRGB not in payload  # its further segments go, or stay, with the first
         if keeps_profile if payload.startswith(_ICC_ANY) else _jpeg_keeps(marker, payload):
             yield data[at:end]
         at = end

@@ -201,6 +201,15 @@ def tiff_pages(count: int, *, last_next: int = 0) -> bytes:
     return b"II*\x00\x08\x00\x00\x00" + b"".join(entries + struct.pack("<I", place) for place in following)
 
 
+def grey_tiff(samples: bytes, width_px: int, *, bits: int, photometric: int) -> bytes:
+    """A TIFF of one row of grey samples; photometric 1 counts from black, 0 from white."""
+    values = {256: width_px, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 279: len(samples)}
+    pixels = samples + bytes(len(samples) % 2)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    directory = struct.pack("<H", len(values)) + entries + bytes(4)
+    return b"II*\x00" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
+
+
 def ico(png_file: bytes, width_px: int = 0, height_px: int = 0) -> bytes:
     """An icon of one PNG, declared at that size (0 means 256)."""
     return (
@@ -222,3 +231,14 @@ def swapped_profile() -> bytes:
     for old, new in swaps:
         profile = profile.replace(old, new)
     return profile
+
+
+def linear_grey_profile() -> bytes:
+    """An ICC profile of grey whose samples are proportional to light (ICC.1:2001, a white point and a curve)."""
+    daylight = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
+    white = b"XYZ \x00\x00\x00\x00" + daylight
+    curve = b"curv\x00\x00\x00\x00" + struct.pack(">I", 0)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, len(white), b"kTRC", 156 + len(white), len(curve))
+    length = 128 + len(tags) + len(white) + len(curve)
+    head = struct.pack(">I4xI4s4s4s12x4s28x12s48x", length, 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp", daylight)
+    return head + tags + white + curve

@@ -180,7 +180,6 @@ def test_an_empty_file_is_refused() -> None:
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
-        (b"%PDF-1.7", "a PDF document"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
         (b"\xef\xbb\xbf\n<?xml version='1.0'?><!-- x --><svg/>", "an SVG drawing"),
         (b"<!DOCTYPE html><html>", "a web page"),

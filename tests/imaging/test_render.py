@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,7 @@ from app.imaging.tokens import Bounds
 from tests.imaging.pictures import (
     BLUE,
     RED,
+    RGB,
     chunk,
     colour_at,
     corner_colours,
@@ -30,7 +32,9 @@ from tests.imaging.pictures import (
     facts_of,
     gif,
     gif_frame,
+    grey_tiff,
     ink,
+    linear_grey_profile,
     opened,
     photo,
     png,
@@ -161,10 +165,30 @@ def test_an_avif_turned_and_mirrored_by_its_container_is_upright(corpus: Path) -
 # ---- colour
 
 
-def test_cmyk_becomes_rgb() -> None:
+@pytest.mark.parametrize(
+    ("ink", "expected"),
+    [
+        ((0, 0, 0, 0), (255, 255, 255)),
+        ((0, 255, 255, 0), (227, 6, 19)),
+        ((255, 0, 0, 0), (0, 158, 224)),
+        ((255, 0, 255, 0), (0, 150, 64)),
+        ((0, 0, 0, 255), (29, 29, 27)),
+        ((0, 128, 0, 0), (242, 127, 190)),
+        ((0, 255, 255, 128), (128, 18, 23)),
+    ],
+    ids=["paper", "red", "cyan", "green", "black", "half magenta", "red half black"],
+)
+def test_cmyk_without_a_profile_looks_as_if_printed(ink: tuple[int, int, int, int], expected: RGB) -> None:
+    image = prepared(saved(Image.new("CMYK", (60, 40), ink), "TIFF"))
+
+    assert all_near(colour_at(image.data, 0.5, 0.5), expected, tolerance=1)
+    assert "converted to sRGB (CMYK without a profile, as if printed)" in image.operations
+
+
+def test_an_inverted_cmyk_jpeg_is_turned_round() -> None:
     data = saved(Image.new("CMYK", (60, 40), (0, 255, 255, 0)), "JPEG", quality=95)
 
-    assert all_near(colour_at(prepared(data).data, 0.5, 0.5), RED)
+    assert all_near(colour_at(prepared(data).data, 0.5, 0.5), (227, 6, 19), tolerance=4)
 
 
 def test_a_cmyk_photo_is_sent_as_rgb() -> None:
@@ -215,6 +239,32 @@ def test_a_profile_that_cannot_be_used_is_left_aside(profile: bytes) -> None:
     data = saved(Image.new("RGB", (60, 40), RED), "PNG", icc_profile=profile)
 
     assert colour_at(prepared(data).data, 0.5, 0.5) == RED
+
+
+def test_a_profile_that_is_srgb_by_another_name_changes_nothing() -> None:
+    profile = srgb_profile().replace("sRGB".encode("utf-16-be"), "name".encode("utf-16-be"))
+
+    image = prepared(saved(screen(), "PNG", icc_profile=profile))
+
+    assert image.operations == ("decoded image/png", "encoded image/webp lossless")
+
+
+def test_a_profile_called_srgb_that_is_another_is_applied() -> None:
+    profile = swapped_profile().replace("swap".encode("utf-16-be"), "sRGB".encode("utf-16-be"))
+
+    data = prepared(saved(Image.new("RGB", (60, 40), RED), "PNG", icc_profile=profile)).data
+
+    assert all_near(colour_at(data, 0.5, 0.5), BLUE, tolerance=12)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_a_grey_profile_is_applied_with_and_without_alpha(mode: str) -> None:
+    image = Image.new("LA", (60, 40), (64, 255))
+    image.paste((0, 0), (0, 0, 30, 40))
+
+    data = prepared(saved(image.convert(mode), "PNG", icc_profile=linear_grey_profile())).data
+
+    assert all_near(colour_at(data, 0.8, 0.5), (137, 137, 137), tolerance=2)
 
 
 def test_lab_becomes_rgb() -> None:
@@ -268,6 +318,75 @@ def test_grey_of_32_bits_is_scaled_by_its_highest_value(
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_grey_without_a_sensible_value_is_a_picture_nonetheless(value: float) -> None:
     assert prepared(saved(Image.new("F", (10, 10), value), "TIFF")).size == (10, 10)
+
+
+@pytest.mark.parametrize(
+    ("bits", "photometric", "samples", "expected"),
+    [
+        (12, 1, b"\xff\xf0\x00", [255, 0]),
+        (16, 1, b"\xff\xff\x00\x00", [255, 0]),
+        (16, 0, b"\xff\xff\x00\x00", [0, 255]),
+    ],
+    ids=["12 bits", "16 bits", "16 bits, white is zero"],
+)
+def test_grey_tiffs_of_many_bits_go_from_black_to_white(
+    bits: int, photometric: int, samples: bytes, expected: list[int]
+) -> None:
+    data = prepared(grey_tiff(samples, 2, bits=bits, photometric=photometric)).data
+
+    assert [colour_at(data, across, 0)[0] for across in (0, 0.5)] == expected
+
+
+@pytest.mark.parametrize(
+    ("depth", "samples", "key"),
+    [(2, b"\x70", 1), (4, b"\x5f", 5), (8, b"\x55\xff", 0x55), (16, b"\x12\x34\xff\xff", 0x1234)],
+)
+def test_a_transparent_grey_is_found_at_every_depth(depth: int, samples: bytes, key: int) -> None:
+    data = png((2, 1), b"\x00" + samples, depth=depth, before=chunk(b"tRNS", key.to_bytes(2, "big")))
+
+    image = prepared(data)
+
+    assert [colour_at(image.data, across, 0) for across in (0, 0.5)] == [(32, 32, 32), (255, 255, 255)]
+    assert "flattened on dark" in image.operations
+
+
+def test_a_transparent_colour_of_16_bits_is_found() -> None:
+    key, other = bytes.fromhex("123434565678"), bytes.fromhex("200040006000")
+    data = png((2, 1), b"\x00" + key + other, depth=16, colour_type=2, before=chunk(b"tRNS", key))
+
+    assert [colour_at(prepared(data).data, across, 0) for across in (0, 0.5)] == [(255, 255, 255), (32, 64, 96)]
+
+
+GAMMA_1 = chunk(b"gAMA", (100_000).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize(("colour_type", "pixel"), [(0, b"\x40"), (2, b"\x40\x40\x40"), (6, b"\x40\x40\x40\xff")])
+def test_a_png_that_asks_for_gamma_gets_it(colour_type: int, pixel: bytes) -> None:
+    image = prepared(png((1, 1), b"\x00" + pixel, colour_type=colour_type, before=GAMMA_1))
+
+    assert colour_at(image.data, 0, 0) == (136, 136, 136)  # 255 * (64 / 255) ** (1 / 2.2)
+    assert "applied PNG gamma 1" in image.operations
+
+
+def test_gamma_leaves_transparency_as_it_is() -> None:
+    image = prepared(png((1, 1), b"\x00\x00\x00\x00\x40", colour_type=6, before=GAMMA_1))
+
+    assert colour_at(image.data, 0, 0) == (191, 191, 191)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        chunk(b"gAMA", (45_455).to_bytes(4, "big")),
+        chunk(b"gAMA", (0).to_bytes(4, "big")),
+        GAMMA_1 + chunk(b"sRGB", b"\x00"),
+        GAMMA_1 + chunk(b"cICP", bytes((1, 13, 0, 1))),
+        GAMMA_1 + chunk(b"iCCP", b"a\x00\x00" + zlib.compress(srgb_profile())),
+    ],
+    ids=["sRGB's own", "zero", "sRGB", "cICP", "a profile"],
+)
+def test_a_png_whose_colour_is_told_otherwise_gets_no_gamma(before: bytes) -> None:
+    assert colour_at(prepared(png((1, 1), b"\x00\x40", before=before)).data, 0, 0) == (64, 64, 64)
 
 
 def test_a_1_bit_scan_keeps_black_and_white() -> None:

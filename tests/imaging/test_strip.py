@@ -138,8 +138,12 @@ def test_a_metadata_chunk_of_odd_length_leaves_no_padding_behind() -> None:
 
 @pytest.mark.parametrize(
     ("marker", "payload"),
-    [(0xE2, b"ICC_PROFILE\x00\x01\x01" + WIDE_GAMUT), (0xEE, b"Adobe\x00\x64\x00\x00\x00\x00\x01")],
-    ids=["a profile other than sRGB", "Adobe's transform flag"],
+    [
+        (0xE2, b"ICC_PROFILE\x00\x01\x01" + WIDE_GAMUT),
+        (0xE2, b"ICC_PROFILE\x00\x01\x01" + WIDE_GAMUT + b"sRGB-elle-V2-g10"),
+        (0xEE, b"Adobe\x00\x64\x00\x00\x00\x00\x01"),
+    ],
+    ids=["a profile other than sRGB", "a linear sRGB", "Adobe's transform flag"],
 )
 def test_a_jpeg_keeps_what_its_colours_hang_on(marker: int, payload: bytes) -> None:
     data = with_segment(PLAIN_JPEG, marker, payload)
@@ -177,6 +181,7 @@ def test_rgb_stored_without_transform_keeps_its_colours() -> None:
         (b"iCCP", b"wide\x00\x00x\x9c\x03\x00\x00\x00\x00\x01"),
         (b"gAMA", b"\x00\x00\xb1\x8f"),
         (b"sRGB", b"\x00"),
+        (b"cICP", b"\x0c\x0d\x00\x01"),
         (b"tRNS", b"\x00\x05"),
     ],
 )

@@ -1,0 +1,248 @@
+"""Many large photographs at once: throughput, memory, health answers and the cache, on a real port.
+
+Starts the service with its own sandbox, sends it 12-megapixel JPEGs that all differ, and reads the memory of it and its
+image workers from /proc (proportional set size). Beside it libvips prepares the same pictures. Loopback only, fixed
+counts.
+
+    python bench/load.py
+"""
+
+import asyncio
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event, Thread
+
+import httpx2
+
+from bench.latency import photo
+
+LARGE = (4032, 3024, 4_700_000)
+SEEN_PX = 2212
+BATCH = 25
+CLIENTS = 64
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service under load: where it listens, and its process."""
+
+    url: str
+    pid: int
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {time.strftime('%F')}")
+    print(f"pillow {version('pillow')}, cykooz-resizer {version('cykooz-resizer')}, pyvips {version('pyvips')}\n")
+    picture = photo(*LARGE)
+    print("| what | figure |\n|---|---|")
+    cold_start()
+    repeated(picture)
+    scaling(picture)
+    one_request(picture)
+    many_clients(picture)
+
+
+def cold_start() -> None:
+    """From the command to the first answer of /livez, median of five."""
+    taken: list[float] = []
+    for _ in range(5):
+        began = time.perf_counter()
+        with started() as service:
+            httpx2.get(f"{service.url}/livez").raise_for_status()
+            taken.append(time.perf_counter() - began)
+    row("cold start to the first /livez, median of 5", f"{statistics.median(taken):.2f} s")
+
+
+def repeated(picture: bytes) -> None:
+    """The same picture a second time."""
+    with started() as service, httpx2.Client(base_url=service.url, timeout=60) as client:
+        post(client, [distinct(picture, 0)])
+        first = [timed(lambda number=number: post(client, [distinct(picture, number)])) for number in range(1, 11)]
+        again = [timed(lambda number=number: post(client, [distinct(picture, number)])) for number in range(1, 11)]
+    ratio = statistics.median(again) / statistics.median(first)
+    row(
+        "a repeated 12-megapixel picture",
+        f"{1000 * statistics.median(first):.0f} ms, then {1000 * statistics.median(again):.0f} ms: {ratio:.2f}",
+    )
+
+
+def scaling(picture: bytes) -> None:
+    """Pictures a second with one worker and with two, eight clients."""
+    rates: list[float] = []
+    for workers in (1, 2):
+        with started(VISION_PROXY_IMAGE_WORKERS=str(workers)) as service:
+            taken, _ = asyncio.run(clients(service.url, [[distinct(picture, number)] for number in range(48)], 8))
+            rates.append(48 / taken)
+    row("12-megapixel pictures a second, 1 and 2 workers", f"{rates[0]:.1f}, {rates[1]:.1f}: {rates[1] / rates[0]:.2f}")
+
+
+def one_request(picture: bytes) -> None:
+    """25 photographs in one request, and libvips doing the same in as many processes."""
+    pictures = [distinct(picture, number) for number in range(BATCH)]
+    with started() as service, httpx2.Client(base_url=service.url, timeout=120) as client:
+        post(client, [distinct(picture, BATCH)])
+        before = memory_mb(service.pid)
+        with watched(service) as watch:
+            ours = timed(lambda: post(client, pictures))
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(with_vips, pictures[:2]))
+        theirs = timed(lambda: list(pool.map(with_vips, pictures)))
+    row(
+        f"{BATCH} photographs of 12 megapixels in one request",
+        f"{ours:.2f} s; libvips alone {theirs:.2f} s: {ours / theirs:.2f}",
+    )
+    row(
+        "memory before, and at the peak of it",
+        f"{before:.0f} MB, {watch.peak_mb:.0f} MB; {BATCH * len(picture) / MEGABYTE:.0f} MB are its body",
+    )
+
+
+def many_clients(picture: bytes) -> None:
+    """64 clients at once, each with a photograph of its own, while /livez is asked."""
+    with started() as service:
+        time.sleep(1)
+        idle = memory_mb(service.pid)
+        uploads = [[distinct(picture, number)] for number in range(2 * CLIENTS)]
+        with watched(service) as watch:
+            taken, statuses = asyncio.run(clients(service.url, uploads, CLIENTS))
+        time.sleep(60)
+        after = memory_mb(service.pid)
+    health = statistics.quantiles(watch.health_ms, n=100)
+    counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+    row(
+        f"{CLIENTS} clients, {len(uploads)} uploads of 12 megapixels",
+        f"{len(uploads) / taken:.1f} a second, statuses {counts}",
+    )
+    row("/livez meanwhile, p50 and p99", f"{health[49]:.1f} ms, {health[98]:.1f} ms")
+    row("memory idle, peak, a minute later", f"{idle:.0f} MB, {watch.peak_mb:.0f} MB, {after:.0f} MB")
+
+
+def with_vips(data: bytes) -> int:
+    """The size in bytes of what libvips makes of a photograph for the high tier."""
+    os.environ["VIPS_CONCURRENCY"] = "1"
+    import pyvips  # noqa: PLC0415 - after the number of its threads is set
+
+    image = pyvips.Image.thumbnail_buffer(data, SEEN_PX, size="down")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportOptionalMemberAccess, reportAttributeAccessIssue]
+    return len(image.jpegsave_buffer(Q=90, subsample_mode="off", strip=True))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportOptionalMemberAccess, reportAttributeAccessIssue]
+
+
+def distinct(jpeg: bytes, number: int) -> bytes:
+    """The same pixels in another file: a comment that holds the number."""
+    return jpeg[:2] + b"\xff\xfe\x00\x06" + number.to_bytes(4, "big") + jpeg[2:]
+
+
+def post(client: httpx2.Client, pictures: Sequence[bytes]) -> None:
+    """Have pictures prepared."""
+    files = [("image", (f"{number}.jpg", data, "image/jpeg")) for number, data in enumerate(pictures)]
+    client.post("/v1/estimate", files=files).raise_for_status()
+
+
+async def clients(url: str, uploads: Sequence[Sequence[bytes]], count: int) -> tuple[float, list[int]]:
+    """How long `count` clients take for all uploads, and the statuses of the answers."""
+    statuses: list[int] = []
+    waiting = list(uploads)
+
+    async def one(client: httpx2.AsyncClient) -> None:
+        while waiting:
+            files = [("image", ("photo.jpg", data, "image/jpeg")) for data in waiting.pop()]
+            statuses.append((await client.post("/v1/estimate", files=files)).status_code)
+
+    limits = httpx2.Limits(max_connections=count)
+    async with httpx2.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
+        began = time.perf_counter()
+        await asyncio.gather(*[one(client) for _ in range(count)])
+        return time.perf_counter() - began, statuses
+
+
+class Watch:
+    """What was seen of a service while it worked."""
+
+    def __init__(self) -> None:
+        self.peak_mb = 0.0
+        self.health_ms: list[float] = []
+
+
+@contextmanager
+def watched(service: Service) -> Generator[Watch]:
+    """Looks at the memory and asks /livez, from a process apart in all but name: a thread with its own connection."""
+    watch, done = Watch(), Event()
+
+    def look() -> None:
+        with httpx2.Client(base_url=service.url, timeout=30) as client:
+            while not done.wait(0.02):
+                watch.peak_mb = max(watch.peak_mb, memory_mb(service.pid))
+                watch.health_ms.append(1000 * timed(lambda: client.get("/livez").raise_for_status()))
+
+    thread = Thread(target=look)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        done.set()
+        thread.join()
+
+
+def memory_mb(pid: int) -> float:
+    """Proportional set size of a process and all its descendants; shared pages are counted once."""
+    return sum(_own_memory(process) for process in [pid, *_descendants(pid)]) / MEGABYTE
+
+
+def _own_memory(pid: int) -> int:
+    with suppress(OSError):
+        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+    return 0
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_descendants(int(child))]
+    return found
+
+
+@contextmanager
+def started(**variables: str) -> Generator[Service]:
+    """The service with its own sandbox, once it listens; ended on exit."""
+    own = {"VISION_PROXY_PORT": "0", "VISION_PROXY_DATABASE_URL": "sqlite+aiosqlite:///:memory:", **variables}
+    command = [sys.executable, "-m", "app", "serve"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **own})
+    assert process.stderr is not None
+    try:
+        address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
+        Thread(target=process.stderr.read, daemon=True).start()
+        yield Service(address, process.pid)
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def row(what: str, figure: str) -> None:
+    """Print one row of the table."""
+    print(f"| {what} | {figure} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
