@@ -8,6 +8,7 @@ import ctypes
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from traceback import extract_tb
+
+from PIL import Image
 
 from app.errors import ErrorCode, ImageError
 from app.imaging.jobs import (
@@ -28,7 +31,6 @@ from app.imaging.jobs import (
     Measured,
     Outcome,
     Refused,
-    Render,
     Rendered,
     Reply,
     framed,
@@ -38,7 +40,7 @@ from app.imaging.pdf import measure_pages
 from app.imaging.render import prepare
 
 _NICENESS = 5
-_LARGE_PIXELS = 20_000_000
+_IDLE_S = 0.5
 
 _trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's way of giving freed memory back to the machine, where there is one."""
@@ -96,8 +98,8 @@ def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
 
 
 def _serve(jobs: socket.socket) -> None:
-    """One job after the other until the socket closes."""
-    while lengths := _receive(jobs, LENGTHS.size):
+    """One job after the other until the socket closes. Memory kept for the next job is given back when none comes."""
+    while lengths := _next(jobs):
         head_bytes, file_bytes = LENGTHS.unpack(lengths)
         task = read_task(_receive(jobs, head_bytes))
         data = _receive(jobs, file_bytes)
@@ -106,10 +108,17 @@ def _serve(jobs: socket.socket) -> None:
         reply = Reply(outcome, time.process_time())
         jobs.sendall(framed(reply, len(made)))
         jobs.sendall(made)
-        large = isinstance(task.job, Render) and task.job.facts.stored.pixels >= _LARGE_PIXELS
         del data, made, outcome, reply, task
-        if large and _trim is not None:
+
+
+def _next(jobs: socket.socket) -> bytes:
+    """The lengths of the next message; nothing where the service has gone."""
+    ready, _, _ = select.select([jobs], [], [], _IDLE_S)
+    if not ready:
+        Image.core.clear_cache()
+        if _trim is not None:
             _trim(0)
+    return _receive(jobs, LENGTHS.size)
 
 
 def _outcome(job: Job, data: bytes) -> tuple[Outcome, bytes]:
