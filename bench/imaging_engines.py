@@ -3,7 +3,8 @@
     python bench/imaging_engines.py ENGINE TASK      TASK is a JSON object, see `Task`
 
 `run` makes the file once and answers the CPU milliseconds, `peak` how far memory rose, `file` and `pixels` write the
-last file, or the pixels before encoding as a PNG, to the path `out` and answer it.
+last file, or the pixels before encoding as a PNG, to the path `out` and answer it, `effort` (ours alone) answers how
+hard a WebP was searched for.
 """
 
 import json
@@ -28,6 +29,8 @@ class Task:
     width_px: int
     height_px: int
     form: str = ""
+    effort: tuple[int, int] = (0, 0)
+    """WebP's method and quality, as we chose them for this picture."""
 
 
 class Ours:
@@ -50,6 +53,10 @@ class Ours:
         """The pixels that go into the file."""
         target = self._plan.target
         return self._render.finish(self._decode.decode(self._data, self._facts, target), target)[0]
+
+    def effort(self) -> tuple[int, int]:
+        """WebP's method and quality for this picture."""
+        return self._encode.webp_effort(self.pixels())
 
 
 class OursWhole(Ours):
@@ -107,7 +114,9 @@ class Libvips:
         if self._task.form == "jpeg":
             return image.jpegsave_buffer(Q=90, subsample_mode="off", keep="none")
         if self._task.form == "webp":
-            return image.webpsave_buffer(lossless=True, Q=WEBP_QUALITY, effort=WEBP_METHOD, keep="none")
+            return image.webpsave_buffer(
+                lossless=True, Q=self._task.effort[1], effort=self._task.effort[0], keep="none"
+            )
         return image.pngsave_buffer(compression=PNG_LEVEL, keep="none")
 
     def pixels(self) -> Image.Image:
@@ -139,7 +148,7 @@ class LibvipsPng(Libvips):
         return self._opaque().pngsave_buffer(compression=PNG_LEVEL, keep="none")
 
 
-WEBP_METHOD, WEBP_QUALITY, PNG_LEVEL = 1, 20, 3
+PNG_LEVEL = 3
 ENGINES = {
     "ours": Ours,
     "ours, all pixels": OursWhole,
@@ -161,6 +170,8 @@ def main(name: str, task: Task) -> None:
             print(json.dumps(cpu_ms), flush=True)
         elif order == "peak":
             print(json.dumps(_memory_mb("VmHWM") - before_mb), flush=True)
+        elif isinstance(engine, Ours) and order == "effort":
+            print(json.dumps(engine.effort()), flush=True)
         else:
             data = result
             if order == "pixels":

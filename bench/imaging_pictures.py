@@ -23,6 +23,7 @@ REAL = (
     ("heif/arrow.heic", STANDARD_TIER),
 )
 PHOTO, PHONE_48, A4_300_DPI, UHD = (4032, 3024), (8064, 6048), (2480, 3508), (3840, 2160)
+EVEN_DEVIATION = 74  # of a random byte
 WORDS = (
     "the",
     "ledger",
@@ -83,7 +84,7 @@ def photo(size: tuple[int, int]) -> Image.Image:
         colour = tuple(random.randrange(30, 220) for _ in range(3))
         reach = random.randrange(20, size[0] // 12)
         pen.ellipse((left, top, left + reach, top + reach * random.uniform(0.3, 1.2)), fill=colour)
-    grain = Image.merge("RGB", [Image.effect_noise(size, 14)] * 3)
+    grain = Image.merge("RGB", [_grain(size, 14)] * 3)
     return ImageChops.add(scene, grain, offset=-128)
 
 
@@ -92,7 +93,7 @@ def scan(mode: str) -> Image.Image:
     """A page of text on paper that is not quite white."""
     page = Image.new("RGB", A4_300_DPI, "#f6f3ec")
     _write(ImageDraw.Draw(page), (220, 260, 2260, 3300), 42, ("#22201f",), seed=5)
-    grain = Image.merge("RGB", [Image.effect_noise(A4_300_DPI, 4)] * 3)
+    grain = Image.merge("RGB", [_grain(A4_300_DPI, 4)] * 3)
     return ImageChops.add(page, grain, offset=-128).convert(mode)
 
 
@@ -155,6 +156,13 @@ def _clouds(size: tuple[int, int], grains: tuple[int, ...], seed: int) -> Image.
     for share, layer in zip((0.35, 0.2), layers[1:], strict=True):
         total = Image.blend(total, _stretched(layer, size), share)
     return total
+
+
+def _grain(size: tuple[int, int], deviation: int) -> Image.Image:
+    """Even noise around middle grey."""
+    noise = Image.frombytes("L", size, Random(deviation).randbytes(size[0] * size[1]))  # noqa: S311 - no secret
+    scale = deviation / EVEN_DEVIATION
+    return noise.point([round(128 + (value - 127.5) * scale) for value in range(256)])  # pyright: ignore[reportUnknownMemberType] - Pillow's stub
 
 
 def _stretched(image: Image.Image, size: tuple[int, int]) -> Image.Image:

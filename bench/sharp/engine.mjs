@@ -18,7 +18,7 @@ function shrunk() {
 
 function encoded(image) {
   if (task.form === 'jpeg') return image.jpeg({ quality: 90, chromaSubsampling: '4:4:4' })
-  if (task.form === 'webp') return image.webp({ lossless: true, quality: 20, effort: 1 })
+  if (task.form === 'webp') return image.webp({ lossless: true, effort: task.effort[0], quality: task.effort[1] })
   return image.png({ compressionLevel: 3 })
 }
 
