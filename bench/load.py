@@ -136,7 +136,7 @@ def with_vips(data: bytes) -> int:
     import pyvips  # noqa: PLC0415 - after the number of its threads is set
 
     image = pyvips.Image.thumbnail_buffer(data, SEEN_PX, size="down")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportOptionalMemberAccess, reportAttributeAccessIssue]
-    return len(image.jpegsave_buffer(Q=90, subsample_mode="off", strip=True))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportOptionalMemberAccess, reportAttributeAccessIssue]
+    return len(image.jpegsave_buffer(Q=90, subsample_mode="off", keep=0))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType, reportOptionalMemberAccess, reportAttributeAccessIssue]
 
 
 def distinct(jpeg: bytes, number: int) -> bytes:

@@ -17,7 +17,7 @@ def is_synthetic(image: Image.Image) -> bool:
     """
     equal = pairs = 0
     greys = [0] * 256
-    for crop in _crops(image.convert("L")):
+    for crop in _crops(image):
         width, height = crop.size
         shifted = ImageChops.difference(crop.crop((0, 0, width - 1, height)), crop.crop((1, 0, width, height)))
         equal += shifted.histogram()[0]
@@ -27,10 +27,10 @@ def is_synthetic(image: Image.Image) -> bool:
     return equal >= _EQUAL_NEIGHBOURS * pairs or top >= _TOP_GREYS_SHARE * sum(greys)
 
 
-def _crops(grey: Image.Image) -> list[Image.Image]:
-    """An even grid of crops over the picture, overlapping where it is small."""
-    width, height = min(grey.width, _CROP_PX), min(grey.height, _CROP_PX)
+def _crops(image: Image.Image) -> list[Image.Image]:
+    """An even grid of grey crops over the picture, overlapping where it is small."""
+    width, height = min(image.width, _CROP_PX), min(image.height, _CROP_PX)
     steps = range(_CROPS_A_SIDE)
-    lefts = sorted({(grey.width - width) * step // (_CROPS_A_SIDE - 1) for step in steps})
-    tops = sorted({(grey.height - height) * step // (_CROPS_A_SIDE - 1) for step in steps})
-    return [grey.crop((left, top, left + width, top + height)) for top in tops for left in lefts]
+    lefts = sorted({(image.width - width) * step // (_CROPS_A_SIDE - 1) for step in steps})
+    tops = sorted({(image.height - height) * step // (_CROPS_A_SIDE - 1) for step in steps})
+    return [image.crop((left, top, left + width, top + height)).convert("L") for top in tops for left in lefts]

@@ -34,6 +34,8 @@ _LIGHT_INK = 230
 _MOSTLY_OPAQUE = 192
 _DARK_INK, _HARDLY_ANY = 128, 1000
 _LIGHT_GROUND, _DARK_GROUND = 255, 32
+_GLANCE = (64, 64)
+"""So many pixels show most pictures to be coloured, before all of them are compared."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, gamma: float | None = None) -> tuple[Image.Image, str | None]:
@@ -78,12 +80,14 @@ def _is_light_ink(grey: Image.Image, alpha: Image.Image) -> bool:
 
 def grey_if_grey(image: Image.Image) -> Image.Image:
     """The same picture in mode L where its three channels are equal: a third of the bytes for the same pixels."""
-    if image.mode != "RGB":
+    if image.mode != "RGB" or not _is_grey(image.resize(_GLANCE, Image.Resampling.NEAREST)) or not _is_grey(image):  # pyright: ignore[reportUnknownMemberType] - Pillow's stub
         return image
+    return image.getchannel(0)
+
+
+def _is_grey(image: Image.Image) -> bool:
     red, green, blue = image.split()
-    if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None:
-        return red
-    return image
+    return ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None
 
 
 def _apply(image: Image.Image, profile: bytes) -> Image.Image | None:

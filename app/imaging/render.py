@@ -35,7 +35,7 @@ def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
 
 def _render(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
     decoded = decode(data, facts, plan)
-    image, colour_operations = _finish(decoded, plan.target)
+    image, colour_operations = finish(decoded, plan.target)
     synthetic = is_synthetic(image)
     encoded, size = encode_best(image, synthetic=synthetic), plan.target
     pressed = len(encoded.data) > plan.max_bytes
@@ -71,7 +71,7 @@ def _own_size(facts: ImageFacts, plan: ImagePlan) -> Size:
     return facts.size if plan.page is None else plan.target
 
 
-def _finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
+def finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:
     """Upright, sRGB, opaque pixels of that upright size, and what was done to their colour.
 
     Turning and colour come after the resize, where they cost an eighth.
@@ -121,4 +121,4 @@ def _stand_on(rung: Rung, decoded: Decoded, image: Image.Image, target: Size) ->
     if rung.scale == 1:
         return rung.encode(image), target
     size = Size(*(max(round(side * rung.scale), 1) for side in target))
-    return rung.encode(_finish(decoded, size)[0]), size
+    return rung.encode(finish(decoded, size)[0]), size

@@ -12,6 +12,6 @@ def resize(image: Image.Image, size: Size) -> Image.Image:
     """The picture at that size, same mode; the picture itself where it has it already. Alpha is premultiplied."""
     if image.size == size:
         return image
-    target = Image.new(image.mode, size)
+    target = Image.new(image.mode, size, None)  # not cleared: every pixel is written
     Resizer().resize_pil(image, target, _LANCZOS)  # pyright: ignore[reportUnknownMemberType] - untyped
     return target

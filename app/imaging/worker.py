@@ -4,20 +4,16 @@ Run as `python -m app.imaging.worker` with one end of a socket pair as standard 
 and no secret, starts no thread, and ends when its socket does; a worker ends with its own. See ADR 0007.
 """
 
-import ctypes
 import logging
 import os
 import resource
-import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from traceback import extract_tb
-
-from PIL import Image
 
 from app.errors import ErrorCode, ImageError
 from app.imaging.jobs import (
@@ -40,10 +36,6 @@ from app.imaging.pdf import measure_pages
 from app.imaging.render import prepare
 
 _NICENESS = 5
-_IDLE_S = 0.5
-
-_trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""glibc's way of giving freed memory back to the machine, where there is one."""
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +90,8 @@ def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
 
 
 def _serve(jobs: socket.socket) -> None:
-    """One job after the other until the socket closes. Memory kept for the next job is given back when none comes."""
-    while lengths := _next(jobs):
+    """One job after the other until the socket closes."""
+    while lengths := _receive(jobs, LENGTHS.size):
         head_bytes, file_bytes = LENGTHS.unpack(lengths)
         task = read_task(_receive(jobs, head_bytes))
         data = _receive(jobs, file_bytes)
@@ -109,16 +101,6 @@ def _serve(jobs: socket.socket) -> None:
         jobs.sendall(framed(reply, len(made)))
         jobs.sendall(made)
         del data, made, outcome, reply, task
-
-
-def _next(jobs: socket.socket) -> bytes:
-    """The lengths of the next message; nothing where the service has gone."""
-    ready, _, _ = select.select([jobs], [], [], _IDLE_S)
-    if not ready:
-        Image.core.clear_cache()
-        if _trim is not None:
-            _trim(0)
-    return _receive(jobs, LENGTHS.size)
 
 
 def _outcome(job: Job, data: bytes) -> tuple[Outcome, bytes]:
