@@ -201,13 +201,13 @@ def test_a_png_keeps_its_palette_and_its_transparency() -> None:
 
 
 def test_a_webp_keeps_its_profile_and_alpha() -> None:
-    image = PICTURE.convert("RGBA")
+    image, profile = PICTURE.convert("RGBA"), srgb_profile()
     image.putalpha(scaled(Image.linear_gradient("L"), image.size))
-    data = saved(image, "WEBP", lossless=True, icc_profile=srgb_profile(), exif=exif(1))
+    data = saved(image, "WEBP", lossless=True, icc_profile=profile, exif=exif(1))
 
     kept = opened(stripped(data, WEBP))
 
-    assert (kept.tobytes(), kept.info["icc_profile"]) == (image.tobytes(), srgb_profile())
+    assert (kept.tobytes(), kept.info["icc_profile"]) == (image.tobytes(), profile)
 
 
 def test_a_gif_keeps_its_transparent_colour() -> None:
