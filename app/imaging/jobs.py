@@ -76,10 +76,11 @@ Outcome: TypeAlias = Rendered | Measured | Refused
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A job and the processor time that it may take."""
+    """A job, and the processor time and memory that it may take."""
 
     job: Job
     cpu_s: int
+    memory_bytes: int
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from traceback import extract_tb
 
 from app.errors import ErrorCode, ImageError
@@ -39,6 +40,8 @@ from app.imaging.render import prepare
 
 _NICENESS = 5
 _LARGE_PIXELS = 20_000_000
+_SLACK_BYTES = 128_000_000
+_STATM = Path("/proc/self/statm")
 
 _trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's way of giving freed memory back to the machine, where there is one."""
@@ -50,6 +53,7 @@ def main() -> None:
     """Fork a worker, or end one, each time it is asked; until the service has gone."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
     max_address_space_bytes = int(sys.argv[1])
+    workers: set[int] = set()
     with socket.socket(fileno=os.dup(0)) as control:
         while True:
             command, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -59,12 +63,16 @@ def main() -> None:
                 if pid == 0:
                     control.close()
                     _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes)
+                workers.add(pid)
                 os.close(descriptor)
                 control.sendall(PID.pack(pid))
             elif command == END:
                 [pid] = PID.unpack(_receive(control, PID.size))
+                workers.discard(pid)
                 control.sendall(ENDED.pack(*_end(pid)))
             else:
+                for pid in workers:  # some may be at work for somebody who is no more
+                    _end(pid)
                 return
 
 
@@ -102,6 +110,7 @@ def _serve(jobs: socket.socket) -> None:
         task = read_task(_receive(jobs, head_bytes))
         data = _receive(jobs, file_bytes)
         _limit_processor_time(task.cpu_s)
+        _limit_memory(task.memory_bytes + 2 * file_bytes)
         outcome, made = _outcome(task.job, data)
         reply = Reply(outcome, time.process_time())
         jobs.sendall(framed(reply, len(made)))
@@ -134,6 +143,19 @@ def _limit_processor_time(cpu_s: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _limit_memory(growth_bytes: int) -> None:
+    """So much more address space for this job, and half as much again; past it the codec gets no more.
+
+    The estimate is of memory that is touched; and what no header tells, as of a PDF, shall not take the machine's.
+    """
+    if not _STATM.is_file():  # not Linux
+        return
+    present_bytes = int(_STATM.read_text("ascii").split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = present_bytes + growth_bytes + growth_bytes // 2 + _SLACK_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _receive(source: socket.socket, size: int) -> bytes:
