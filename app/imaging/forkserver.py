@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 import msgspec
 
-from app.imaging.jobs import END, ENDED, FORK, LENGTHS, PID, Job, Outcome, Task, framed, read_reply
+from app.imaging.jobs import END, ENDED, FORK, LENGTHS, PID, UNKNOWN, Job, Outcome, Task, framed, read_reply
 
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _ALLOCATION = {"MALLOC_TRIM_THRESHOLD_": "1000000", "MALLOC_MMAP_THRESHOLD_": "1000000", "PILLOW_BLOCKS_MAX": "8"}
@@ -148,14 +148,15 @@ class ForkServer:
         ours.setblocking(False)  # noqa: FBT003 - as socket has it
         return Worker(PID.unpack(answer)[0], ours)
 
-    async def end(self, worker: Worker) -> Ending:
-        """How the worker ended: by itself, or now.
+    async def end(self, worker: Worker) -> Ending | None:
+        """How the worker ended: by itself, or now; None where it went with an earlier fork server.
 
         Raises:
             ForkServerError: nobody can say.
         """
         worker.close()
-        return Ending(*ENDED.unpack(await self._ask(END + PID.pack(worker.pid), ENDED.size)))
+        ending = ENDED.unpack(await self._ask(END + PID.pack(worker.pid), ENDED.size))
+        return None if ending == UNKNOWN else Ending(*ending)
 
     def close(self) -> None:
         """End the fork server, which ends its workers first; by force where it does not listen."""

@@ -25,6 +25,9 @@ PID = struct.Struct("<q")
 ENDED = struct.Struct("<qd")
 """How a worker ended, as `os.waitstatus_to_exitcode` says it, and the processor time it took in its life."""
 
+UNKNOWN = (0, -1.0)
+"""The same of a worker that is none of this fork server's: an earlier one's, which ended with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:

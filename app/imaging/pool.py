@@ -97,7 +97,11 @@ class ImagePool:
 
     async def ready(self) -> bool:
         """Whether there is a worker, at work or idle, or can be one. Waits for none."""
-        self._idle = [worker for worker in self._idle if not worker.gone]
+        gone = [worker for worker in self._idle if worker.gone]
+        self._idle = [worker for worker in self._idle if worker not in gone]
+        for worker in gone:
+            with suppress(ForkServerError):
+                self._count("shortage", await self._fork_server.end(worker))
         if self._idle or self._admission.taken:
             return True
         try:

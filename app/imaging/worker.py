@@ -24,6 +24,7 @@ from app.imaging.jobs import (
     FORK,
     LENGTHS,
     PID,
+    UNKNOWN,
     Job,
     Measure,
     Measured,
@@ -43,8 +44,14 @@ _LARGE_PIXELS = 20_000_000
 _SLACK_BYTES = 128_000_000
 _STATM = Path("/proc/self/statm")
 
+_PR_SET_PDEATHSIG = 1
+"""Source: prctl(2)."""
+
 _trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """glibc's way of giving freed memory back to the machine, where there is one."""
+
+_set_process: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "prctl", None)
+"""Linux's way of tying the life of a process to its parent's."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +60,7 @@ def main() -> None:
     """Fork a worker, or end one, each time it is asked; until the service has gone."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
     max_address_space_bytes = int(sys.argv[1])
-    workers: set[int] = set()
+    workers, fork_server = set[int](), os.getpid()
     with socket.socket(fileno=os.dup(0)) as control:
         while True:
             command, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -62,14 +69,14 @@ def main() -> None:
                 pid = os.fork()
                 if pid == 0:
                     control.close()
-                    _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes)
+                    _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes, fork_server)
                 workers.add(pid)
                 os.close(descriptor)
                 control.sendall(PID.pack(pid))
             elif command == END:
                 [pid] = PID.unpack(_receive(control, PID.size))
+                control.sendall(ENDED.pack(*(_end(pid) if pid in workers else UNKNOWN)))
                 workers.discard(pid)
-                control.sendall(ENDED.pack(*_end(pid)))
             else:
                 for pid in workers:  # some may be at work for somebody who is no more
                     _end(pid)
@@ -77,11 +84,7 @@ def main() -> None:
 
 
 def _end(pid: int) -> tuple[int, float]:
-    """How the worker ended, by itself or now, and the processor time of its life.
-
-    Raises:
-        ChildProcessError: it is not of this fork server, which may then not touch it.
-    """
+    """How the worker ended, by itself or now, and the processor time of its life."""
     ended, status, usage = os.wait4(pid, os.WNOHANG)
     if not ended:
         os.kill(pid, signal.SIGKILL)
@@ -89,10 +92,11 @@ def _end(pid: int) -> tuple[int, float]:
     return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 
-def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
+def _become_worker(jobs: socket.socket, max_address_space_bytes: int, fork_server: int) -> None:
     """Do the jobs that come; never returns to the fork server's own loop."""
     status = 1
     try:
+        _end_with(fork_server)
         os.nice(_NICENESS)  # health checks and other requests come first
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold somebody's picture
         with suppress(ValueError):  # macOS knows no such limit
@@ -101,6 +105,14 @@ def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
         status = 0
     finally:
         os._exit(status)
+
+
+def _end_with(fork_server: int) -> None:
+    """Have the kernel end this process when the fork server ends, for nobody else could."""
+    if _set_process is not None:
+        _set_process(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != fork_server:  # it has ended already
+            os._exit(1)
 
 
 def _serve(jobs: socket.socket) -> None:
