@@ -16,7 +16,7 @@ from tests.processes import Running, running_service
 
 CHUNKS, FILES_A_CHUNK = 16, 125
 LARGEST_BYTES = 300_000
-GROWTH_BYTES = 400_000_000
+GROWTH_BYTES = 100_000_000
 """Of the service and its workers over a chunk; the caches of prepared pictures are switched off."""
 
 
