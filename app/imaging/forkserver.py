@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 import msgspec
 
-from app.imaging.jobs import END, ENDED, FORK, LENGTHS, PID, Job, Outcome, Task, framed, read_reply
+from app.imaging.jobs import END, ENDED, FORK, LENGTHS, PID, UNKNOWN, Job, Outcome, Task, framed, read_reply
 
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
 _ALLOCATION = {
@@ -30,6 +30,7 @@ Source: mallopt(3); the glibc manual, "Memory Allocation Tunables".
 """
 
 _ANSWER_TIMEOUT_S = 20.0
+_END_TIMEOUT_S = 2.0
 _LARGEST_HEAD_BYTES = 1_000_000
 _LARGEST_FILE_BYTES = 64_000_000
 """Of a reply. The vendor takes 10 MB a picture; more is not a worker speaking."""
@@ -75,7 +76,7 @@ class Worker:
         except OSError:
             return True
 
-    async def run(self, job: Job, data: bytes, cpu_s: int) -> tuple[Outcome, bytes]:
+    async def run(self, job: Job, data: bytes, cpu_s: int, memory_bytes: int) -> tuple[Outcome, bytes]:
         """What became of the job, and the file that came of it.
 
         Raises:
@@ -84,7 +85,7 @@ class Worker:
         loop = get_running_loop()
         self.jobs += 1
         try:
-            await loop.sock_sendall(self._stream, framed(Task(job, cpu_s), len(data)))
+            await loop.sock_sendall(self._stream, framed(Task(job, cpu_s, memory_bytes), len(data)))
             await loop.sock_sendall(self._stream, data)
             head_bytes, file_bytes = LENGTHS.unpack(await self._receive(LENGTHS.size))
             if head_bytes > _LARGEST_HEAD_BYTES or file_bytes > _LARGEST_FILE_BYTES:
@@ -156,22 +157,26 @@ class ForkServer:
         ours.setblocking(False)  # noqa: FBT003 - as socket has it
         return Worker(PID.unpack(answer)[0], ours)
 
-    async def end(self, worker: Worker) -> Ending:
-        """How the worker ended: by itself, or now.
+    async def end(self, worker: Worker) -> Ending | None:
+        """How the worker ended: by itself, or now; None where it went with an earlier fork server.
 
         Raises:
             ForkServerError: nobody can say.
         """
         worker.close()
-        return Ending(*ENDED.unpack(await self._ask(END + PID.pack(worker.pid), ENDED.size)))
+        ending = ENDED.unpack(await self._ask(END + PID.pack(worker.pid), ENDED.size))
+        return None if ending == UNKNOWN else Ending(*ending)
 
     def close(self) -> None:
-        """End the fork server; its idle workers end with their own sockets."""
+        """End the fork server, which ends its workers first; by force where it does not listen."""
         if self._control is not None:
             self._control.close()
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
         self._control = self._process = None
 
     async def _ask(self, question: bytes, answer_bytes: int, descriptor: socket.socket | None = None) -> bytes:

@@ -25,6 +25,9 @@ PID = struct.Struct("<q")
 ENDED = struct.Struct("<qd")
 """How a worker ended, as `os.waitstatus_to_exitcode` says it, and the processor time it took in its life."""
 
+UNKNOWN = (0, -1.0)
+"""The same of a worker that is none of this fork server's: an earlier one's, which ended with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
@@ -76,10 +79,11 @@ Outcome: TypeAlias = Rendered | Measured | Refused
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A job and the processor time that it may take."""
+    """A job, and the processor time and memory that it may take."""
 
     job: Job
     cpu_s: int
+    memory_bytes: int
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -12,33 +12,59 @@ DRAFT_MARGIN = 1.5
 error of text rises by a quarter (measured, `docs/imaging.md`)."""
 
 _CODEC_BYTES: dict[Format, int] = {HEIF: 7, AVIF: 9, WEBP: 15, JPEG2000: 18}
-"""At the peak, for each pixel; measured, as all figures here, in `docs/imaging.md`."""
+"""At the peak, for each pixel; as all figures here measured, and held by `tests/imaging/test_memory.py`."""
 
-_MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-_PLAIN_BYTES = 4
+_MODE_BYTES = {
+    "1": 2,
+    "L": 1,
+    "P": 5,
+    "RGB": 4,
+    "CMYK": 4,
+    "RGBA": 9,
+    "I": 13,
+    "F": 13,
+    **dict.fromkeys(("I;16", "I;16B", "I;16L", "I;16N"), 10),
+    **dict.fromkeys(("LA", "La", "PA", "RGBa"), 13),
+}
+_OTHER_MODE_BYTES = 8
 _CONVERTED_BYTES = 4
+"""On top of the codec's own, and for each pixel again, as what follows."""
+
 _ALPHA_BYTES = 5
-_COEFFICIENT_BYTES = 3
+_KEYED_BYTES = 9
+"""A picture with a transparent key colour becomes one with alpha, the first still standing there."""
+
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 _DIRECT_MODES = frozenset({"L", "RGB", "RGBA", "CMYK"})
-_PDF_BYTES, _PAGE_BYTES = 64_000_000, 8
+PDF_BYTES = 192_000_000
+"""Nobody can say what a page will take; measured documents stay below this, and no worker goes far above."""
+
+_SENT_BYTES, _ANY_BYTES = 26, 8_000_000
 _DRAFT_SCALES = (8, 4, 2)
+
+
+def needed_bytes(facts: ImageFacts, plan: ImagePlan) -> int:
+    """The most that making the picture will take, in bytes, its encoding included; neither file is counted."""
+    return decode_bytes(facts, plan) + _SENT_BYTES * plan.target.pixels + _ANY_BYTES
 
 
 def decode_bytes(facts: ImageFacts, plan: ImagePlan) -> int:
     """The most that decoding and resizing that file will take, in bytes. The prepared picture is not counted."""
     if facts.format == PDF:
-        return _PDF_BYTES + _PAGE_BYTES * plan.target.pixels
+        return PDF_BYTES
     pixels = facts.stored.pixels
-    codec = _CODEC_BYTES.get(facts.format) or _MODE_BYTES.get(facts.mode, _PLAIN_BYTES)
+    drafted = pixels // draft_scale(facts, plan) ** 2 if facts.format == JPEG else pixels
+    return _bytes_a_pixel(facts) * drafted + facts.coefficient_bytes
+
+
+def _bytes_a_pixel(facts: ImageFacts) -> int:
+    keyed = _KEYED_BYTES if facts.keyed else 0
+    codec = _CODEC_BYTES.get(facts.format)
+    if codec is None:
+        return _MODE_BYTES.get(facts.mode, _OTHER_MODE_BYTES) + keyed
     if facts.mode in _ALPHA_MODES:
-        codec += _ALPHA_BYTES
-    elif facts.mode not in _DIRECT_MODES:
-        codec += _CONVERTED_BYTES
-    if facts.format != JPEG:
-        return codec * pixels
-    coefficients = 0 if facts.one_scan else _COEFFICIENT_BYTES * pixels
-    return codec * pixels // draft_scale(facts, plan) ** 2 + coefficients
+        return codec + _ALPHA_BYTES
+    return codec if facts.mode in _DIRECT_MODES else codec + _CONVERTED_BYTES
 
 
 def draft_scale(facts: ImageFacts, plan: ImagePlan) -> int:

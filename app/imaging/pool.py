@@ -22,7 +22,7 @@ from app.imaging.admission import Admission, busy
 from app.imaging.forkserver import Ending, ForkServer, ForkServerError, Worker, WorkerGoneError, WorkerLiesError
 from app.imaging.jobs import Job, JobLimits, Measure, Measured, Outcome, Refused, Render, Rendered
 from app.imaging.limits import SourceLimits
-from app.imaging.memory import decode_bytes
+from app.imaging.memory import PDF_BYTES, decode_bytes, needed_bytes
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage, keep
 from app.imaging.probe import ImageFacts, probe
@@ -88,7 +88,7 @@ class ImagePool:
         Raises:
             ImageError: `image_undecodable`, `image_too_many_pixels` where it has too many pages, `busy`.
         """
-        outcome, _ = await self._run(Measure(self._source_limits.max_frames), data, len(data))
+        outcome, _ = await self._run(Measure(self._source_limits.max_frames), data, PDF_BYTES)
         if not isinstance(outcome, Measured):
             raise TypeError(outcome)
         digest = await to_thread.run_sync(lambda: sha256(data).hexdigest(), limiter=self._threads)
@@ -97,7 +97,11 @@ class ImagePool:
 
     async def ready(self) -> bool:
         """Whether there is a worker, at work or idle, or can be one. Waits for none."""
-        self._idle = [worker for worker in self._idle if not worker.gone]
+        gone = [worker for worker in self._idle if worker.gone]
+        self._idle = [worker for worker in self._idle if worker not in gone]
+        for worker in gone:
+            with suppress(ForkServerError):
+                self._count("shortage", await self._fork_server.end(worker))
         if self._idle or self._admission.taken:
             return True
         try:
@@ -131,7 +135,7 @@ class ImagePool:
             return error
 
     def _memory_for(self, facts: ImageFacts, plan: ImagePlan) -> int:
-        """What decoding will take.
+        """What making the picture will take.
 
         Raises:
             ImageError: `image_too_many_pixels` where that is more than one picture may.
@@ -146,7 +150,7 @@ class ImagePool:
                 limit=self._limits.max_decode_bytes,
                 hint="scale the picture down before sending it, or send it as JPEG",
             )
-        return needed
+        return needed_bytes(facts, plan)
 
     async def _run(self, job: Job, data: bytes, memory_bytes: int) -> tuple[Outcome, bytes]:
         """What a worker makes of the job.
@@ -160,7 +164,7 @@ class ImagePool:
             except ForkServerError as error:
                 _log.warning("no image worker can be had: %r", error.__cause__)
                 raise busy("no image worker could be started") from error
-            outcome, made = await self._survived(worker, job, data)
+            outcome, made = await self._survived(worker, job, data, memory_bytes)
         if isinstance(outcome, Refused):
             raise ImageError(outcome.code, outcome.message, **outcome.details)
         return outcome, made
@@ -174,7 +178,7 @@ class ImagePool:
             self._count("shortage", await self._fork_server.end(worker))
         return await self._fork_server.fork()
 
-    async def _survived(self, worker: Worker, job: Job, data: bytes) -> tuple[Outcome, bytes]:
+    async def _survived(self, worker: Worker, job: Job, data: bytes, memory_bytes: int) -> tuple[Outcome, bytes]:
         """What the worker makes of the job; the worker goes back to the idle ones, or is replaced.
 
         Raises:
@@ -183,7 +187,7 @@ class ImagePool:
         before_s, limits = worker.cpu_s, self._limits.job
         try:
             with anyio.fail_after(limits.wall_s):
-                result = await worker.run(job, data, limits.cpu_s)
+                result = await worker.run(job, data, limits.cpu_s, memory_bytes)
         except (WorkerGoneError, WorkerLiesError, TimeoutError) as error:
             ending = await self._replace(worker)
             loss, refusal = _diagnose(error, ending, before_s, limits)

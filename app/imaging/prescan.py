@@ -8,6 +8,8 @@ from app.domain import Size
 from app.imaging.formats import CUR, GIF, ICO, TIFF, Format
 
 _PNG_SIGNATURE = b"\x89PNG"
+_MOST_PARTS = 100_000
+"""Chunks or segments that are looked at; honest files have some thousands."""
 
 
 def declared_sizes(data: bytes, found: Format) -> Iterator[Size]:
@@ -38,7 +40,9 @@ def png_exif(data: bytes) -> bytes:
 def png_chunk(data: bytes, name: bytes) -> bytes | None:
     """What the first chunk of that name holds, None where there is none; found by hopping from chunk to chunk."""
     at = 8
-    while at + 12 <= len(data):
+    for _ in range(_MOST_PARTS):
+        if at + 12 > len(data):
+            break
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
         if data[at + 4 : at + 8] == name:
             return data[at + 8 : end]
@@ -50,11 +54,13 @@ class JpegCoding(NamedTuple):
     """How the pixels of a JPEG are coded.
 
     `frame` is the second byte of the frame header's marker: 0xC0 baseline, 0xC2 progressive, and so on. `one_scan`
-    says whether the first scan holds every component, so that there need be no other.
+    says whether the first scan holds every component, so that there need be no other. `samples_a_pixel` counts those
+    of all components: 3 for colour, 1.5 where it is subsampled both ways.
     """
 
     frame: int
     one_scan: bool
+    samples_a_pixel: float = 4
 
 
 def jpeg_coding(data: bytes) -> JpegCoding:
@@ -62,15 +68,24 @@ def jpeg_coding(data: bytes) -> JpegCoding:
 
     Source: ITU-T T.81, B.2.2 and B.2.3.
     """
-    at, frame, components = 2, 0, 0
-    while at + 10 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
+    at, frame, factors = 2, 0, b""
+    for _ in range(_MOST_PARTS):
+        if at + 10 > len(data) or data[at] != 0xFF:  # noqa: PLR2004 - every marker begins so
+            break
         marker = data[at + 1]
         if marker == 0xDA:  # noqa: PLR2004 - start of scan
-            return JpegCoding(frame, one_scan=data[at + 4] == components)
+            return JpegCoding(frame, data[at + 4] == len(factors), _samples_a_pixel(factors))
         if marker in range(0xC0, 0xD0) and marker not in {0xC4, 0xC8, 0xCC}:
-            frame, components = marker, data[at + 9]
+            frame, factors = marker, data[at + 11 : at + 11 + 3 * data[at + 9] : 3]
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")  # noqa: PLR2004 - fill byte
     return JpegCoding(frame, one_scan=False)
+
+
+def _samples_a_pixel(factors: bytes) -> float:
+    """How many for one pixel, from the sampling factors of each component: two numbers of four bits."""
+    pairs = [(factor >> 4, factor & 15) for factor in factors]
+    widest, highest = (max((pair[axis] for pair in pairs), default=1) or 1 for axis in (0, 1))
+    return sum(across * down for across, down in pairs) / (widest * highest)
 
 
 def count_pages(data: bytes, found: Format, most: int) -> int | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from io import BytesIO
+from math import ceil
 
 import pillow_heif
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from app.domain import Page, Size
 from app.errors import ErrorCode, ImageError
@@ -22,6 +23,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 for _plugin in ("Avif", "Bmp", "Cur", "Gif", "Ico", "Jpeg2K", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
     import_module(f"PIL.{_plugin}ImagePlugin")  # these and no others: EPS and its like are never loaded
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # odd metadata; the file's sender is told
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)  # pyright: ignore[reportUnknownMemberType] - untyped
 
 _ORIENTATION_TAG = 0x0112
@@ -31,6 +33,11 @@ _JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _EIGHT_BITS = 8
 _PDF_HINT = "upload it to /v1/analyze, which sends its pages as pictures, or put it into a document block"
 _START_OF_SCAN = b"\xff\xda"
+_MOST_READS = 400_000
+"""Of one file while it is opened, half a second's worth: each chunk, segment or block takes Pillow two to four.
+
+A GIF of 32 MiB whose every block is full takes 260,000; honest files of other formats some thousands.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,10 @@ class ImageFacts:
     mode: str
     frames: int
     sha256: str
-    one_scan: bool
-    """Whether this is a JPEG that is decoded line by line, not held whole, as coefficients, until its last scan."""
+    coefficient_bytes: int
+    """What the decoder of a JPEG holds until its last scan; 0 where it decodes line by line, and of other formats."""
+    keyed: bool
+    """Whether one colour, or some of the palette, counts as transparent."""
     native: bool
     """Whether Claude could read the pixels as they are coded: one of its formats, 8 bit, grey or RGB, not animated.
 
@@ -96,7 +105,7 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
 def page_facts(page: Page) -> ImageFacts:
     """The facts of a page, its size in points."""
     size = Size(max(round(page.width_pt), 1), max(round(page.height_pt), 1))
-    return ImageFacts(PDF, size, UPRIGHT, "RGB", 1, page.sha256, one_scan=False, native=False)
+    return ImageFacts(PDF, size, UPRIGHT, "RGB", 1, page.sha256, coefficient_bytes=0, keyed=False, native=False)
 
 
 def open_image(data: bytes, found: Format) -> Image.Image:
@@ -106,12 +115,39 @@ def open_image(data: bytes, found: Format) -> Image.Image:
         ImageError: `image_undecodable`.
     """
     try:
-        return Image.open(BytesIO(data), formats=[found.decoder])
+        return Image.open(_Rationed(data), formats=[found.decoder])
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise _too_large(f"the picture is over {most / 1e6:g} megapixels", most, most) from error
     except Exception as error:
         raise undecodable(found, error) from error
+
+
+class _Rationed(BytesIO):
+    """A file that ends the reading of one that is divided so finely that going through it takes longer than decoding.
+
+    Pillow walks through a file in Python, one read for each of its parts, and nobody can stop the thread that does.
+    """
+
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next so many bytes.
+
+        Raises:
+            ImageError: `image_too_many_pixels`, where too much was read in too small pieces.
+        """
+        self._reads += 1
+        if self._reads > _MOST_READS:
+            raise ImageError(
+                ErrorCode.IMAGE_TOO_MANY_PIXELS,
+                "the file consists of too many parts",
+                limit=_MOST_READS,
+                hint="open it in an image editor and save it again",
+            )
+        return super().read(size)
 
 
 def undecodable(found: Format, error: Exception) -> ImageError:
@@ -134,7 +170,8 @@ def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) ->
         mode=image.mode,
         frames=frames,
         sha256=sha256(data).hexdigest(),
-        one_scan=_is_one_scan_jpeg(found, data),
+        coefficient_bytes=_coefficient_bytes(Size(*image.size), found, data),
+        keyed="transparency" in image.info,
         native=found in _NATIVE and (frames == 1 or found == JPEG) and _is_plain(image, found, data),
     )
 
@@ -143,6 +180,8 @@ def _count_frames(image: Image.Image) -> int:
     """How many frames or pages; 2 where a later one is broken, which is no fault of the first."""
     try:
         return int(getattr(image, "n_frames", 1))
+    except ImageError:
+        raise
     except Exception:  # noqa: BLE001 - as at every codec boundary
         return 2
 
@@ -170,6 +209,13 @@ def _is_plain(image: Image.Image, found: Format, data: bytes) -> bool:
     if found == JPEG:
         return image.mode in {"L", "RGB"} and jpeg_coding(data).frame in _JPEG_PLAIN_FRAMES
     return True
+
+
+def _coefficient_bytes(stored: Size, found: Format, data: bytes) -> int:
+    """Two bytes for each sample, where a JPEG must be held whole."""
+    if found != JPEG or _is_one_scan_jpeg(found, data):
+        return 0
+    return ceil(2 * jpeg_coding(data).samples_a_pixel * stored.pixels)
 
 
 def _is_one_scan_jpeg(found: Format, data: bytes) -> bool:

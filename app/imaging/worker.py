@@ -4,6 +4,7 @@ Run as `python -m app.imaging.worker` with one end of a socket pair as standard 
 and no secret, starts no thread, and ends when its socket does; a worker ends with its own. See ADR 0007.
 """
 
+import ctypes
 import logging
 import os
 import resource
@@ -11,8 +12,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from traceback import extract_tb
 
 from app.errors import ErrorCode, ImageError
@@ -22,6 +24,7 @@ from app.imaging.jobs import (
     FORK,
     LENGTHS,
     PID,
+    UNKNOWN,
     Job,
     Measure,
     Measured,
@@ -36,6 +39,14 @@ from app.imaging.pdf import measure_pages
 from app.imaging.render import prepare
 
 _NICENESS = 5
+_SLACK_BYTES = 128_000_000
+_STATM = Path("/proc/self/statm")
+
+_PR_SET_PDEATHSIG = 1
+"""Source: prctl(2)."""
+
+_set_process: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "prctl", None)
+"""Linux's way of tying the life of a process to its parent's."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +55,7 @@ def main() -> None:
     """Fork a worker, or end one, each time it is asked; until the service has gone."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
     max_address_space_bytes = int(sys.argv[1])
+    workers, fork_server = set[int](), os.getpid()
     with socket.socket(fileno=os.dup(0)) as control:
         while True:
             command, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -52,22 +64,22 @@ def main() -> None:
                 pid = os.fork()
                 if pid == 0:
                     control.close()
-                    _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes)
+                    _become_worker(socket.socket(fileno=descriptor), max_address_space_bytes, fork_server)
+                workers.add(pid)
                 os.close(descriptor)
                 control.sendall(PID.pack(pid))
             elif command == END:
                 [pid] = PID.unpack(_receive(control, PID.size))
-                control.sendall(ENDED.pack(*_end(pid)))
+                control.sendall(ENDED.pack(*(_end(pid) if pid in workers else UNKNOWN)))
+                workers.discard(pid)
             else:
+                for pid in workers:  # some may be at work for somebody who is no more
+                    _end(pid)
                 return
 
 
 def _end(pid: int) -> tuple[int, float]:
-    """How the worker ended, by itself or now, and the processor time of its life.
-
-    Raises:
-        ChildProcessError: it is not of this fork server, which may then not touch it.
-    """
+    """How the worker ended, by itself or now, and the processor time of its life."""
     ended, status, usage = os.wait4(pid, os.WNOHANG)
     if not ended:
         os.kill(pid, signal.SIGKILL)
@@ -75,10 +87,11 @@ def _end(pid: int) -> tuple[int, float]:
     return os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
 
 
-def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
+def _become_worker(jobs: socket.socket, max_address_space_bytes: int, fork_server: int) -> None:
     """Do the jobs that come; never returns to the fork server's own loop."""
     status = 1
     try:
+        _end_with(fork_server)
         os.nice(_NICENESS)  # health checks and other requests come first
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold somebody's picture
         with suppress(ValueError):  # macOS knows no such limit
@@ -89,6 +102,14 @@ def _become_worker(jobs: socket.socket, max_address_space_bytes: int) -> None:
         os._exit(status)
 
 
+def _end_with(fork_server: int) -> None:
+    """Have the kernel end this process when the fork server ends, for nobody else could."""
+    if _set_process is not None:
+        _set_process(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != fork_server:  # it has ended already
+            os._exit(1)
+
+
 def _serve(jobs: socket.socket) -> None:
     """One job after the other until the socket closes."""
     while lengths := _receive(jobs, LENGTHS.size):
@@ -96,6 +117,7 @@ def _serve(jobs: socket.socket) -> None:
         task = read_task(_receive(jobs, head_bytes))
         data = _receive(jobs, file_bytes)
         _limit_processor_time(task.cpu_s)
+        _limit_memory(task.memory_bytes + 2 * file_bytes)
         outcome, made = _outcome(task.job, data)
         reply = Reply(outcome, time.process_time())
         jobs.sendall(framed(reply, len(made)))
@@ -125,6 +147,19 @@ def _limit_processor_time(cpu_s: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     soft = int(used.ru_utime + used.ru_stime) + 1 + cpu_s
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+
+
+def _limit_memory(growth_bytes: int) -> None:
+    """So much more address space for this job, and half as much again; past it the codec gets no more.
+
+    The estimate is of memory that is touched; and what no header tells, as of a PDF, shall not take the machine's.
+    """
+    if not _STATM.is_file():  # not Linux
+        return
+    present_bytes = int(_STATM.read_text("ascii").split()[0]) * resource.getpagesize()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    soft = present_bytes + growth_bytes + growth_bytes // 2 + _SLACK_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _receive(source: socket.socket, size: int) -> bytes:

@@ -21,7 +21,9 @@ BOUNDS = bounds_for(STANDARD_MODEL, "auto", None, 1)
 
 def facts(size: Size, found: Format = JPEG, orientation: int = 1, *, native: bool = True) -> ImageFacts:
     """Of a plain picture whose pixels are stored at that size."""
-    return ImageFacts(found, size, orientation, "RGB", frames=1, sha256="", one_scan=True, native=native)
+    return ImageFacts(
+        found, size, orientation, "RGB", frames=1, sha256="", coefficient_bytes=0, keyed=False, native=native
+    )
 
 
 def target_of(

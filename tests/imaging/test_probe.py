@@ -370,7 +370,8 @@ def test_the_facts_of_a_plain_jpeg() -> None:
         mode="RGB",
         frames=1,
         sha256=sha256(data).hexdigest(),
-        one_scan=True,
+        coefficient_bytes=0,
+        keyed=False,
         native=True,
     )
 

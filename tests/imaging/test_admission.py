@@ -1,0 +1,93 @@
+"""Who may work now: in the order in which they came, within the places and the bytes, whatever they ask for."""
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import ErrorCode, ImageError
+from app.imaging.admission import Admission
+
+PLACES, BUDGET_BYTES = 3, 100
+
+
+@given(st.lists(st.integers(0, 150), max_size=12))
+@settings(deadline=None)
+def test_everybody_is_let_in_in_order_and_never_too_many_or_too_much(sizes: list[int]) -> None:
+    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    order: list[int] = []
+    inside: dict[int, int] = {}
+    crowds: list[tuple[int, int]] = []
+
+    async def work(number: int, size: int) -> None:
+        async with admission.place(size):
+            order.append(number)
+            inside[number] = min(size, BUDGET_BYTES)
+            crowds.append((len(inside), sum(inside.values())))
+            await anyio.lowlevel.checkpoint()
+            del inside[number]
+
+    async def all_at_once() -> None:
+        async with anyio.create_task_group() as tasks:
+            for number, size in enumerate(sizes):
+                tasks.start_soon(work, number, size)
+
+    anyio.run(all_at_once)
+
+    assert order == list(range(len(sizes)))
+    assert all(places <= PLACES and size_bytes <= BUDGET_BYTES for places, size_bytes in crowds)
+    assert admission.taken == 0
+
+
+@pytest.mark.anyio
+async def test_nobody_overtakes_one_that_needs_much() -> None:
+    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    order: list[str] = []
+
+    async def work(name: str, size: int) -> None:
+        async with admission.place(size):
+            order.append(name)
+
+    async with anyio.create_task_group() as tasks, admission.place(60):
+        tasks.start_soon(work, "large", 90)
+        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(work, "small", 10)
+        await anyio.wait_all_tasks_blocked()
+        order.append("first leaves")
+
+    assert order == ["first leaves", "large", "small"]
+
+
+@pytest.mark.anyio
+async def test_who_leaves_the_queue_lets_the_next_one_in() -> None:
+    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    order: list[str] = []
+
+    async def work(name: str, size: int) -> None:
+        async with admission.place(size):
+            order.append(name)
+
+    async with admission.place(60), anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as impatient:
+            impatient.start_soon(work, "large", 90)
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(work, "small", 10)
+            await anyio.wait_all_tasks_blocked()
+            impatient.cancel_scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+
+        assert order == ["small"]
+
+
+@pytest.mark.anyio
+async def test_waiting_ends_by_itself_and_takes_nothing_along() -> None:
+    admission = Admission(1, BUDGET_BYTES, timeout_s=0.01)
+
+    async with admission.place(1):
+        with pytest.raises(ImageError) as caught:
+            async with admission.place(1):
+                pass
+    async with admission.place(BUDGET_BYTES):
+        taken = admission.taken
+
+        assert (caught.value.code, taken) == (ErrorCode.BUSY, 1)
