@@ -51,7 +51,9 @@ class Ours:
 
     def pixels(self) -> Image.Image:
         """The pixels that go into the file."""
-        return self._render.finish(self._decode.decode(self._data, self._facts, self._plan), self._plan.target)[0]
+        return self._render.finish(
+            self._decode.decode(self._data, self._facts, self._plan, self._decode.Whole()), self._plan.target
+        )[0]
 
     def effort(self) -> tuple[int, int]:
         """WebP's method and quality for this picture."""
@@ -68,7 +70,9 @@ class OursWhole(Ours):
 
     def pixels(self) -> Image.Image:
         """The pixels that go into the file."""
-        whole = self._decode.decode(self._data, self._facts, replace(self._plan, target=self._facts.size))
+        whole = self._decode.decode(
+            self._data, self._facts, replace(self._plan, target=self._facts.size), self._decode.Whole()
+        )
         return self._render.finish(whole, self._plan.target)[0]
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
+from app.domain import Size
 from app.imaging.formats import JPEG, PNG
 from app.imaging.memory import draft_box
 from app.imaging.orient import UPRIGHT, turn_upright
 from app.imaging.pdf import render_page
-from app.imaging.plan import Box, ImagePlan
+from app.imaging.plan import ImagePlan
 from app.imaging.prescan import png_chunk
 from app.imaging.probe import ImageFacts, open_image, undecodable
 
@@ -32,18 +33,54 @@ class Decoded:
     gamma: float | None = None
 
 
-def decode(data: bytes, facts: ImageFacts, plan: ImagePlan) -> Decoded:
+class Whole:
+    """The picture that parts are cut out of, decoded once for all of them."""
+
+    def __init__(self) -> None:
+        self._sha256 = ""
+        self._upright: Decoded | None = None
+
+    def upright(self, data: bytes, facts: ImageFacts) -> Decoded:
+        """The whole picture, upright.
+
+        Raises:
+            ImageError: `image_undecodable`.
+        """
+        if self._upright is None or self._sha256 != facts.sha256:
+            self.forget()
+            decoded = _decode_frame(data, facts, None)
+            pixels = turn_upright(decoded.pixels, decoded.orientation)
+            self._sha256, self._upright = facts.sha256, replace(decoded, pixels=pixels, orientation=UPRIGHT)
+        return self._upright
+
+    def forget(self) -> None:
+        """Let go of it."""
+        self._upright = None
+
+
+def decode(data: bytes, facts: ImageFacts, plan: ImagePlan, whole: Whole) -> Decoded:
     """The pixels of frame 0, or of the plan's page or part of it, perhaps already scaled down towards its target.
+
+    `whole` keeps what a part was cut out of, and nothing else.
 
     Raises:
         ImageError: `image_undecodable`.
     """
+    if plan.box is not None:
+        decoded = whole.upright(data, facts)
+        return replace(decoded, pixels=decoded.pixels.crop(plan.box))
+    whole.forget()
     if plan.page is not None:
         return Decoded(render_page(data, plan.page, plan.target), UPRIGHT)
+    return _decode_frame(data, facts, plan.target)
+
+
+def _decode_frame(data: bytes, facts: ImageFacts, target: Size | None) -> Decoded:
+    """The pixels of frame 0; those of a JPEG perhaps already scaled down towards the upright `target`."""
     image = open_image(data, facts.format)
     try:
-        if facts.format == JPEG and plan.box is None:
-            image.draft(None, draft_box(facts, plan.target))
+        if facts.format == JPEG and target is not None:
+            image.draft(None, draft_box(facts, target))
         image.load()
         if facts.format == PNG:
             _scale_key(image, data[_PNG_DEPTH])
@@ -52,14 +89,7 @@ def decode(data: bytes, facts: ImageFacts, plan: ImagePlan) -> Decoded:
     except Exception as error:
         raise undecodable(facts.format, error) from error
     gamma = _png_gamma(image, data) if facts.format == PNG else None
-    decoded = Decoded(pixels, facts.orientation, profile if isinstance(profile, bytes) else None, gamma)
-    return decoded if plan.box is None else _cut_out(decoded, plan.box)
-
-
-def _cut_out(decoded: Decoded, box: Box) -> Decoded:
-    """The part of the upright picture."""
-    upright = turn_upright(decoded.pixels, decoded.orientation)
-    return replace(decoded, pixels=upright.crop(box), orientation=UPRIGHT)
+    return Decoded(pixels, facts.orientation, profile if isinstance(profile, bytes) else None, gamma)
 
 
 def _png_gamma(image: Image.Image, data: bytes) -> float | None:

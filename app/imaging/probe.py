@@ -153,6 +153,8 @@ class _Rationed(BytesIO):
 def undecodable(found: Format, error: Exception) -> ImageError:
     """The refusal of a broken file. Codecs raise 13 kinds of exception on such; their texts may hold paths."""
     reason = "it ends too early" if "truncated" in str(error).lower() else f"{found.decoder} data that cannot be read"
+    if isinstance(error, MemoryError):
+        reason = "its pixels take more memory than its header tells"
     return ImageError(
         ErrorCode.IMAGE_UNDECODABLE,
         f"the {found.media_type} file is broken: {reason}",

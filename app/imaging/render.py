@@ -9,7 +9,7 @@ from app.domain import Notice, Size
 from app.errors import ErrorCode, ImageError
 from app.imaging.classify import is_synthetic
 from app.imaging.colour import flatten, grey_if_grey, to_srgb
-from app.imaging.decode import Decoded, decode
+from app.imaging.decode import Decoded, Whole, decode
 from app.imaging.encode import Encoded, Rung, encode_best, ladder
 from app.imaging.ladder import best_that_fits
 from app.imaging.notices import notices_for
@@ -20,8 +20,10 @@ from app.imaging.probe import ImageFacts
 from app.imaging.resize import resize
 
 
-def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
-    """The picture as the plan wants it; a pure function of its arguments.
+def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan, whole: Whole | None = None) -> PreparedImage:
+    """The picture as the plan wants it; a function of the first three alone.
+
+    `whole` saves decoding a picture once more for each of its parts; see `app.imaging.decode`.
 
     Raises:
         ImageError: `image_undecodable`; `request_too_large_after_normalizing` where no rung of the ladder fits.
@@ -30,11 +32,11 @@ def prepare(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
         kept = keep(data, facts)
         if kept is not None:
             return kept
-    return _render(data, facts, plan)
+    return _render(data, facts, plan, whole or Whole())
 
 
-def _render(data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
-    decoded = decode(data, facts, plan)
+def _render(data: bytes, facts: ImageFacts, plan: ImagePlan, whole: Whole) -> PreparedImage:
+    decoded = decode(data, facts, plan, whole)
     image, colour_operations = finish(decoded, plan.target)
     synthetic = is_synthetic(image)
     encoded, size = encode_best(image, synthetic=synthetic), plan.target

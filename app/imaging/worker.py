@@ -8,6 +8,7 @@ import ctypes
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 from app.errors import ErrorCode, ImageError
+from app.imaging.decode import Whole
 from app.imaging.jobs import (
     END,
     ENDED,
@@ -39,6 +41,7 @@ from app.imaging.pdf import measure_pages
 from app.imaging.render import prepare
 
 _NICENESS = 5
+_IDLE_S = 0.5
 _SLACK_BYTES = 128_000_000
 _STATM = Path("/proc/self/statm")
 
@@ -112,25 +115,34 @@ def _end_with(fork_server: int) -> None:
 
 def _serve(jobs: socket.socket) -> None:
     """One job after the other until the socket closes."""
-    while lengths := _receive(jobs, LENGTHS.size):
+    whole = Whole()
+    while lengths := _next(jobs, whole):
         head_bytes, file_bytes = LENGTHS.unpack(lengths)
         task = read_task(_receive(jobs, head_bytes))
         data = _receive(jobs, file_bytes)
         _limit_processor_time(task.cpu_s)
         _limit_memory(task.memory_bytes + 2 * file_bytes)
-        outcome, made = _outcome(task.job, data)
+        outcome, made = _outcome(task.job, data, whole)
         reply = Reply(outcome, time.process_time())
         jobs.sendall(framed(reply, len(made)))
         jobs.sendall(made)
         del data, made, outcome, reply, task
 
 
-def _outcome(job: Job, data: bytes) -> tuple[Outcome, bytes]:
+def _next(jobs: socket.socket, whole: Whole) -> bytes:
+    """The lengths of the next message, nothing where the service has gone. What is not asked for soon is let go of."""
+    ready, _, _ = select.select([jobs], [], [], _IDLE_S)
+    if not ready:
+        whole.forget()
+    return _receive(jobs, LENGTHS.size)
+
+
+def _outcome(job: Job, data: bytes, whole: Whole) -> tuple[Outcome, bytes]:
     """What became of the file. Whatever goes wrong here goes wrong with this one file."""
     try:
         if isinstance(job, Measure):
             return Measured(measure_pages(data, job.max_pages)), b""
-        image = prepare(data, job.facts, job.plan)
+        image = prepare(data, job.facts, job.plan, whole)
     except ImageError as error:
         details = {name: value for name, value in error.details.items() if not isinstance(value, Mapping)}
         return Refused(error.code, error.message, details), b""

@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageOps, JpegImagePlugin
 
 from app.domain import Notice, Size
 from app.errors import ErrorCode, ImageError
-from app.imaging.decode import decode
+from app.imaging.decode import Whole, decode
 from app.imaging.plan import MAX_IMAGE_BYTES, ImagePlan, plan_image
 from app.imaging.render import PreparedImage, prepare
 from app.imaging.tokens import Bounds
@@ -563,13 +563,13 @@ def test_a_jpeg_is_decoded_smaller_only_where_one_and_a_half_times_remains(
 ) -> None:
     data = saved(corners(1600, 1200), "JPEG")
 
-    assert decode(data, facts_of(data), ImagePlan(target)).pixels.size == pixels
+    assert decode(data, facts_of(data), ImagePlan(target), Whole()).pixels.size == pixels
 
 
 def test_a_turned_jpeg_is_decoded_by_its_own_axes() -> None:
     data = saved(corners(1600, 400), "JPEG", exif=exif(6))
 
-    assert decode(data, facts_of(data), ImagePlan(Size(100, 400))).pixels.size == (800, 200)
+    assert decode(data, facts_of(data), ImagePlan(Size(100, 400)), Whole()).pixels.size == (800, 200)
 
 
 SIDEWAYS = saved(corners(960, 640), "JPEG")
@@ -577,7 +577,7 @@ SIDEWAYS = saved(corners(960, 640), "JPEG")
 
 @given(st.integers(1, 960), st.integers(1, 640))
 def test_a_draft_leaves_one_and_a_half_times_the_target_or_everything(width: int, height: int) -> None:
-    pixels = decode(SIDEWAYS, facts_of(SIDEWAYS), ImagePlan(Size(width, height))).pixels
+    pixels = decode(SIDEWAYS, facts_of(SIDEWAYS), ImagePlan(Size(width, height)), Whole()).pixels
 
     assert pixels.size == (960, 640) or (pixels.width + 0.5 >= 1.5 * width and pixels.height + 0.5 >= 1.5 * height)
 
