@@ -66,10 +66,10 @@ class ImageError(AppError):
     """A refusal of one picture; whoever knows its place in the request calls `about`."""
 
     def about(self, index: int, name: str | None) -> Self:
-        """The same error, naming the picture: `image 3 (scan.tif): ...`. `index` counts from 1."""
-        self.message = f"image {index}{f' ({name})' if name else ''}: {self.message}"
-        self.details = {"image": index, **({"name": name} if name else {}), **self.details}
-        return self
+        """The same error of that picture: `image 3 (scan.tif): ...`. `index` counts from 1."""
+        message = f"image {index}{f' ({name})' if name else ''}: {self.message}"
+        details: dict[str, Detail] = {"image": index, **({"name": name} if name else {}), **self.details}
+        return type(self)(self.code, message, **details)
 
 
 @dataclass(frozen=True, slots=True)

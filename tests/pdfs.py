@@ -6,8 +6,8 @@ RED_BOX_PT = (100, 200, 150, 230)
 """Left, bottom, right and top of the box, from the page's bottom left corner, as PDF counts."""
 
 
-def pdf(texts: Sequence[str], size_pt: tuple[float, float] = (595.28, 841.89), rotation: int = 0) -> bytes:
-    """A document with one page for each text, turned clockwise by `rotation` degrees when it is shown."""
+def pdf(texts: Sequence[str], size_pt: tuple[float, float] = (595.28, 841.89), entries: str = "") -> bytes:
+    """A document with one page for each text; `entries` go into the dictionary of each page."""
     width_pt, height_pt = size_pt
     pages = " ".join(f"{4 + 2 * index} 0 R" for index in range(len(texts)))
     objects = [
@@ -21,8 +21,7 @@ def pdf(texts: Sequence[str], size_pt: tuple[float, float] = (595.28, 841.89), r
         content += f"1 0 0 rg {left} {bottom} {right - left} {top - bottom} re f"
         box, font = f"[0 0 {width_pt} {height_pt}]", "<< /Font << /F1 3 0 R >> >>"
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox {box} /Rotate {rotation} /Contents {5 + 2 * index} 0 R "
-            f"/Resources {font} >>"
+            f"<< /Type /Page /Parent 2 0 R /MediaBox {box} {entries} /Contents {5 + 2 * index} 0 R /Resources {font} >>"
         )
         objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
     return _file(objects)

@@ -73,7 +73,7 @@ async def test_what_is_larger_than_the_cache_pushes_nothing_out() -> None:
     assert kitchen.made == [b"aa", b"bbbbb", b"bbbbb"]
 
 
-async def test_where_making_fails_the_next_one_tries() -> None:
+async def test_those_who_wait_share_what_went_wrong() -> None:
     cache, kitchen = Cache(10, len), Kitchen()
     outcomes: list[bytes | str] = []
 
@@ -91,7 +91,33 @@ async def test_where_making_fails_the_next_one_tries() -> None:
         tasks.start_soon(ask, fail)
         tasks.start_soon(ask, kitchen.maker(b"1"))
 
-    assert outcomes == ["failed", b"1"]
+    assert (outcomes, kitchen.made) == (["failed", "failed"], [])
+
+
+async def test_what_went_wrong_is_not_kept() -> None:
+    cache, kitchen = Cache(10, len), Kitchen()
+
+    async def fail() -> bytes:
+        raise ValueError("burnt")
+
+    with pytest.raises(ValueError, match="burnt"):
+        await cache.get_or_make("a", fail)
+
+    assert await cache.get_or_make("a", kitchen.maker(b"1")) == b"1"
+
+
+async def test_those_who_wait_share_what_is_too_large_to_keep() -> None:
+    cache, kitchen = Cache(0, len), Kitchen()
+    values: list[bytes] = []
+
+    async def ask() -> None:
+        values.append(await cache.get_or_make("a", kitchen.maker(b"1")))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+
+    assert (values, kitchen.made) == ([b"1"] * 5, [b"1"])
 
 
 async def test_where_the_maker_is_cancelled_the_next_one_tries() -> None:

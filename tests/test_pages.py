@@ -46,9 +46,9 @@ def test_each_page_is_a_picture_with_its_own_label(service: httpx2.Client) -> No
     answer = analyzed(service, pdf(["one", "two", "three"]))
 
     assert [image["label"] for image in answer["images"]] == [
-        "Image 1 (page 1 of 3)",
-        "Image 2 (page 2 of 3)",
-        "Image 3 (page 3 of 3)",
+        "Image 1 (page 1 of 3 of report.pdf)",
+        "Image 2 (page 2 of 3 of report.pdf)",
+        "Image 3 (page 3 of 3 of report.pdf)",
     ]
     assert answer["images"][1]["page"] == {"number": 2, "count": 3, "width_pt": 595.28, "height_pt": 841.89}
 
@@ -74,7 +74,7 @@ def test_a_place_in_the_picture_leads_back_to_points_of_the_page(service: httpx2
         270: (height_pt - top, width_pt - right, height_pt - bottom, width_pt - left),
     }[rotation]
 
-    picture, report = normalized(service, pdf(["one"], rotation=rotation))
+    picture, report = normalized(service, pdf(["one"], entries=f"/Rotate {rotation}"))
 
     scales = (report["scale_x"], report["scale_y"]) * 2
     found = [place * scale for place, scale in zip(red_box(picture), scales, strict=True)]
@@ -154,6 +154,49 @@ def test_a_document_that_cannot_be_read_is_refused(service: httpx2.Client, docum
         "image_undecodable",
         message,
     )
+
+
+def test_a_page_that_shows_nothing_is_refused_by_its_number(service: httpx2.Client) -> None:
+    document = pdf(["one", "two"], entries="/CropBox [5000 5000 6000 6000]")
+
+    error = service.post("/v1/estimate", files={"image": ("report.pdf", document)}).json()["error"]
+
+    assert error["details"]["error_code"] == "image_undecodable"
+    assert error["message"] == "image 1 (report.pdf): page 1 of 2 is broken or shows nothing"
+
+
+def test_a_broken_page_stands_in_nobody_s_way_that_did_not_ask_for_it(service: httpx2.Client) -> None:
+    document = pdf(["one", "two"]).replace(b"/Kids [4 0 R 6 0 R]", b"/Kids [4 0 R null ]")
+
+    assert pages_of(analyzed(service, document, pages="1")) == [1]
+
+
+def test_a_page_longer_than_200_to_1_is_refused(service: httpx2.Client) -> None:
+    document = pdf(["one"], size_pt=(10, 2001))
+
+    error = service.post("/v1/estimate", files={"image": ("report.pdf", document)}).json()["error"]
+
+    assert error["message"] == (
+        "image 1 (report.pdf): the longer side of page 1 of 1 is over 200 times the shorter, the limit"
+    )
+
+
+def test_a_page_that_had_to_be_drawn_small_says_so(service: httpx2.Client) -> None:
+    answer = analyzed(service, pdf(["tiny"], size_pt=(600, 8000)))
+
+    assert {warning["code"]: warning["message"] for warning in answer["images"][0]["warnings"]} == {
+        "extreme_aspect": "the page of 600x8000 points is longer than 4:1 and was drawn at 193x2576 px; "
+        "split it to keep its detail",
+        "text_may_be_small": "the page was drawn at 0.3 px a point: text of 10 points is 3 px high",
+    }
+
+
+def test_the_report_of_normalize_says_which_pages_were_left_out(service: httpx2.Client) -> None:
+    response = service.post("/v1/normalize", files={"image": ("a.pdf", pdf(["page"] * 21))}, data={"detail": "low"})
+
+    with ZipFile(BytesIO(response.content)) as archive:
+        report = json.loads(archive.read("report.json"))
+    assert [warning["code"] for warning in report["warnings"]] == ["pages_left_out"]
 
 
 def test_documents_and_pictures_keep_their_order(service: httpx2.Client, photo: Maker) -> None:

@@ -2,12 +2,22 @@
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Making(Generic[Value]):
+    """What is being made; neither a value nor an error once it has ended means that it was cancelled."""
+
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    value: Value | None = None
+    error: Exception | None = None
 
 
 class BoundedCache(Generic[Key, Value]):
@@ -19,26 +29,38 @@ class BoundedCache(Generic[Key, Value]):
         self._size_of = size_of
         self._values: OrderedDict[Key, Value] = OrderedDict()
         self._bytes = 0
-        self._making: dict[Key, anyio.Event] = {}
+        self._making: dict[Key, _Making[Value]] = {}
 
     async def get_or_make(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
         """The value of the key; made by `make` where it is not kept.
 
-        Whoever asks for what is being made waits for it; where making it fails, or is cancelled, the next one tries.
+        Whoever asks for what is being made waits for it and gets the same: the value, or what went wrong. Only where
+        the making was cancelled does the next one try.
         """
-        while key not in self._values and key in self._making:
-            await self._making[key].wait()
-        if key in self._values:
-            self._values.move_to_end(key)
-            return self._values[key]
-        made = self._making[key] = anyio.Event()
+        while key not in self._values:
+            making = self._making.get(key)
+            if making is None:
+                return await self._make(key, make)
+            await making.ended.wait()
+            if making.error is not None:
+                raise making.error
+            if making.value is not None:
+                return making.value
+        self._values.move_to_end(key)
+        return self._values[key]
+
+    async def _make(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
+        making = self._making[key] = _Making[Value]()
         try:
-            value = await make()
-            self._keep(key, value)
+            making.value = await make()
+        except Exception as error:
+            making.error = error
+            raise
         finally:
             del self._making[key]
-            made.set()
-        return value
+            making.ended.set()
+        self._keep(key, making.value)
+        return making.value
 
     def _keep(self, key: Key, value: Value) -> None:
         size = self._size_of(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from PIL import Image, ImageChops, TiffImagePlugin
 
 from app.domain import Size
+from app.errors import ImageError
 from app.imaging.formats import JPEG, PNG
 from app.imaging.memory import draft_box
 from app.imaging.orient import UPRIGHT, turn_upright
@@ -86,6 +87,8 @@ def _decode_frame(data: bytes, facts: ImageFacts, target: Size | None) -> Decode
             _scale_key(image, data[_PNG_DEPTH])
         profile = image.info.get("icc_profile")
         pixels = _without_idle_alpha(_eight_bit(image))
+    except ImageError:
+        raise
     except Exception as error:
         raise undecodable(facts.format, error) from error
     gamma = _png_gamma(image, data) if facts.format == PNG else None

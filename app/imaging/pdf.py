@@ -15,7 +15,7 @@ from app.errors import ErrorCode, ImageError
 
 
 def measure_pages(data: bytes, max_pages: int) -> tuple[tuple[float, float], ...]:
-    """Width and height of each page in points, as it is shown (its rotation applied).
+    """Width and height of each page in points, as it is shown; 0 by 0 of one that cannot be read.
 
     Raises:
         ImageError: `image_undecodable`, `image_too_many_pixels`.
@@ -30,7 +30,14 @@ def measure_pages(data: bytes, max_pages: int) -> tuple[tuple[float, float], ...
                 limit=max_pages,
                 hint="send it in parts",
             )
-        return tuple(document.get_page_size(index) for index in range(count))
+        return tuple(_page_size(document, index) for index in range(count))
+
+
+def _page_size(document: pdfium.PdfDocument, index: int) -> tuple[float, float]:
+    try:
+        return document.get_page_size(index)
+    except pdfium.PdfiumError:
+        return 0, 0
 
 
 def render_page(data: bytes, index: int, size: Size) -> Image.Image:

@@ -148,7 +148,8 @@ class ImagePool:
                 f"the limit is {self._limits.max_decode_bytes / 1e6:.0f} MB",
                 actual=needed,
                 limit=self._limits.max_decode_bytes,
-                hint="scale the picture down before sending it, or send it as JPEG",
+                hint="scale the picture down before sending it"
+                + (", or send it as JPEG" if plan.box is None else ", or send it without tiles"),
             )
         return needed_bytes(facts, plan)
 

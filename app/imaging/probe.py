@@ -31,7 +31,7 @@ _NATIVE = frozenset({JPEG, PNG, GIF, WEBP})
 _JPEG_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
 _JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _EIGHT_BITS = 8
-_PDF_HINT = "upload it to /v1/analyze, which sends its pages as pictures, or put it into a document block"
+_PDF_HINT = "upload it to /v1/analyze as a file, which sends its pages as pictures, or put it into a document block"
 _START_OF_SCAN = b"\xff\xda"
 _MOST_READS = 400_000
 """Of one file while it is opened, half a second's worth: each chunk, segment or block takes Pillow two to four.

@@ -12,7 +12,7 @@ from app.imaging.colour import flatten, grey_if_grey, to_srgb
 from app.imaging.decode import Decoded, Whole, decode
 from app.imaging.encode import Encoded, Rung, encode_best, ladder
 from app.imaging.ladder import best_that_fits
-from app.imaging.notices import notices_for
+from app.imaging.notices import notices_for, page_notices
 from app.imaging.orient import describe_orientation, in_file_axes, turn_upright
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage, keep
@@ -44,7 +44,7 @@ def _render(data: bytes, facts: ImageFacts, plan: ImagePlan, whole: Whole) -> Pr
     if pressed:
         encoded, size = _descend(ladder(synthetic=synthetic), decoded, image, plan)
     operations = [*_operations(facts, plan, size), *colour_operations, encoded.how]
-    notices = [*notices_for(_own_size(facts, plan), facts.frames, size, is_text=synthetic)]
+    notices = [*_notices(facts, plan, size, is_text=synthetic)]
     if pressed and not encoded.lossless:
         notices.append(Notice("lossy", f"{encoded.how} to stay within {plan.max_bytes} bytes"))
     digest = sha256(encoded.data).hexdigest()
@@ -66,11 +66,15 @@ def _operations(facts: ImageFacts, plan: ImagePlan, size: Size) -> Iterator[str]
         yield f"downscaled {own} to {size}"
 
 
+def _notices(facts: ImageFacts, plan: ImagePlan, size: Size, *, is_text: bool) -> Iterator[Notice]:
+    if plan.page is not None:
+        return page_notices(facts.size, size, is_text=is_text)
+    return notices_for(_own_size(facts, plan), facts.frames, size, is_text=is_text)
+
+
 def _own_size(facts: ImageFacts, plan: ImagePlan) -> Size:
-    """The size of what is sent before it is scaled: of the part, or of the whole; a page has none but its target."""
-    if plan.box is not None:
-        return plan.box.size
-    return facts.size if plan.page is None else plan.target
+    """The size, before it is scaled, of the picture or of the part that is sent."""
+    return facts.size if plan.box is None else plan.box.size
 
 
 def finish(decoded: Decoded, size: Size) -> tuple[Image.Image, list[str]]:

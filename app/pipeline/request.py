@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from app.domain import DetailLevel, FileImage, Json, Notice, RawImage, RemoteImage, StoredFile, UrlMode, Usage
+from app.domain import DetailLevel, FileImage, Json, Notice, Page, RawImage, RemoteImage, StoredFile, UrlMode, Usage
 from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline.message_body import (
     JsonObject,
@@ -160,7 +160,9 @@ def compose(
 
 
 def _part_words(image: Picture) -> str:
-    return f" ({image.part})" if isinstance(image, RawImage) and image.part is not None else ""
+    if not isinstance(image, RawImage) or image.part is None:
+        return ""
+    return f" ({image.part}{f' of {image.name}' if image.name and isinstance(image.part, Page) else ''})"
 
 
 def _add(image: Picture, to: Lifted) -> None:

@@ -14,6 +14,8 @@ from app.pipeline.request import Picture, Question, UnusableImage
 DEFAULT_PAGES = 20
 """Of a PDF whose pages nobody chose."""
 
+LONGEST_PAGE_ASPECT = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Unfolding:
@@ -61,7 +63,31 @@ async def _pages(document: RawImage, chosen: str | None, notices: list[Notice], 
         message = f"the first {DEFAULT_PAGES} of {len(pages)} pages of {name} were sent; choose others with pages=21-"
         notices.append(Notice("pages_left_out", message))
     numbers = range(1, min(len(pages), DEFAULT_PAGES) + 1) if chosen is None else _chosen(chosen, pages)
-    return [replace(document, part=pages[number - 1]) for number in numbers]
+    return [replace(document, part=_drawable(pages[number - 1])) for number in numbers]
+
+
+def _drawable(page: Page) -> Page:
+    """The page, where there is something to draw.
+
+    Raises:
+        ImageError: `image_undecodable`, `image_too_many_pixels`.
+    """
+    shorter, longer = sorted((page.width_pt, page.height_pt))
+    if shorter < 1:
+        raise ImageError(
+            ErrorCode.IMAGE_UNDECODABLE,
+            f"{page} is broken or shows nothing",
+            hint="leave it out with pages=, or save the document again",
+        )
+    if longer > LONGEST_PAGE_ASPECT * shorter:
+        raise ImageError(
+            ErrorCode.IMAGE_TOO_MANY_PIXELS,
+            f"the longer side of {page} is over {LONGEST_PAGE_ASPECT} times the shorter, the limit",
+            actual=round(longer / shorter),
+            limit=LONGEST_PAGE_ASPECT,
+            hint="leave it out with pages=",
+        )
+    return page
 
 
 def _chosen(chosen: str, pages: list[Page]) -> Iterable[int]:

@@ -167,6 +167,7 @@ class NormalizeBody(BaseModel):
 
     images: list[ImageBody]
     sandbox: bool
+    warnings: list[WarningBody]
     request_id: str
 
 
@@ -186,7 +187,7 @@ def answer_body(answer: Answer, request_id: str) -> AnswerBody:
         usage=dict(answer.usage),
         cost=cost_body(answer.cost, answer.prices_as_of),
         timing_ms=dict(answer.timing_ms),
-        warnings=_warnings(answer.notices),
+        warnings=warning_bodies(answer.notices),
         request_id=request_id,
         upstream_request_id=answer.upstream_request_id,
     )
@@ -204,7 +205,7 @@ def estimate_body(estimate: Estimate, request_id: str, *, sandbox: bool) -> Esti
         cost=chosen.cost,
         compare=None if compared is None else [_model_estimate(row, estimate.prices_as_of) for row in compared],
         timing_ms=dict(estimate.timing_ms),
-        warnings=_warnings(estimate.notices),
+        warnings=warning_bodies(estimate.notices),
         request_id=request_id,
     )
 
@@ -253,7 +254,7 @@ def _image_body(image: ImageReport, cost_usd: Decimal | None) -> ImageBody:
         scale_y=round(image.scale_y, 6),
         tokens=image.tokens,
         cost_usd=cost_usd,
-        warnings=_warnings(image.notices),
+        warnings=warning_bodies(image.notices),
         page=_page(image.part) if isinstance(image.part, Page) else None,
         tile=_tile(image.part) if isinstance(image.part, Tile) else None,
     )
@@ -298,5 +299,6 @@ def _model_estimate(row: ModelEstimate, prices_as_of: date) -> ModelEstimateBody
     return ModelEstimateBody(model=row.model.id, tier=row.model.tier.name, tokens=tokens, cost=cost)
 
 
-def _warnings(notices: tuple[Notice, ...]) -> list[WarningBody]:
+def warning_bodies(notices: tuple[Notice, ...]) -> list[WarningBody]:
+    """The notices as the contract has them."""
     return [WarningBody(code=notice.code, message=notice.message) for notice in notices]

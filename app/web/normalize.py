@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from app.pipeline import SentImage, normalize
-from app.web.answers import NormalizeBody, image_bodies
+from app.web.answers import NormalizeBody, image_bodies, warning_bodies
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
 from app.web.documentation import NORMALIZED_FILES, body_of, responses_with
@@ -38,6 +38,7 @@ async def normalize_images(request: Request, caller: CallerOf, services: Service
         report = NormalizeBody(
             images=image_bodies(tuple(image.report for image in images), None),
             sandbox=services.sandbox,
+            warnings=warning_bodies(question.notices),
             request_id=request.state.request_id,
         )
         archive = await to_thread.run_sync(_zip, images, report.model_dump_json(indent=2))

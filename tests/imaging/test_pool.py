@@ -259,9 +259,12 @@ async def test_workers_know_no_secret_of_the_service(monkeypatch: pytest.MonkeyP
 
 async def test_workers_hold_no_file_of_the_service_open() -> None:
     async with watched(workers=2) as pool:
-        assert (
-            max(map(descriptors, pool.workers)) <= 5
-        )  # the three standard ones, its own socket, and its end of the fork server's
+        assert max(map(descriptors, pool.workers)) <= 5  # the three standard ones, its own socket, /dev/null
+
+
+async def test_workers_do_not_hold_the_socket_of_the_fork_server() -> None:
+    async with watched(workers=2) as pool:
+        assert {os.readlink(f"/proc/{worker}/fd/0") for worker in pool.workers} == {os.devnull}
 
 
 async def test_a_worker_cannot_take_much_more_than_was_admitted() -> None:
