@@ -264,7 +264,7 @@ async def test_workers_hold_no_file_of_the_service_open() -> None:
 
 async def test_workers_do_not_hold_the_socket_of_the_fork_server() -> None:
     async with watched(workers=2) as pool:
-        assert {os.readlink(f"/proc/{worker}/fd/0") for worker in pool.workers} == {os.devnull}
+        assert {Path(f"/proc/{worker}/fd/0").readlink() for worker in pool.workers} == {Path(os.devnull)}
 
 
 async def test_a_worker_cannot_take_much_more_than_was_admitted() -> None:
