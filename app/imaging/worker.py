@@ -59,8 +59,9 @@ def main() -> None:
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
     max_address_space_bytes = int(sys.argv[1])
     workers, fork_server = set[int](), os.getpid()
-    with socket.socket(fileno=os.dup(0)) as control, Path(os.devnull).open() as nothing:
-        os.dup2(nothing.fileno(), 0)  # else each worker would hold, as its standard input, the socket of all
+    with socket.socket(fileno=os.dup(0)) as control:
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), 0)  # else each worker would hold, as its standard input, the socket of all
         while True:
             command, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if command == FORK:
