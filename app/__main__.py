@@ -20,12 +20,14 @@ LOG_CONFIG = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
     # Pillow complains of broken files, which are the client's to mend and are told so;
-    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call
+    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call,
+    # and alembic three at each start
     "loggers": {
         "uvicorn.error": {"level": "INFO"},
         "uvicorn.access": {"level": "INFO"},
         "anthropic": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        "alembic": {"level": "WARNING"},
         "PIL": {"level": "CRITICAL"},
     },
 }
