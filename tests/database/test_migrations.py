@@ -13,14 +13,18 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.database.address import PostgresAddress
 from app.database.failures import DatabaseUnusableError
+from app.database.postgresql import postgres_engines
 from app.database.sql import open_database
 from app.database.tables import metadata
+from tests.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
 OPENS = """
 import asyncio, sys
+from app.database.postgresql import postgres_engines
 from app.database.sql import open_database
 
 async def main():
@@ -48,6 +52,11 @@ def differences(connection: Connection) -> list[Any]:
 
 def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
+
+
+async def open_and_close(url: str) -> None:
+    async with open_database(url):
+        pass
 
 
 def plain_engine(url: str) -> AsyncEngine:
@@ -97,20 +106,17 @@ async def test_a_migration_that_fails_leaves_nothing_behind(database_url: str) -
     await run(database_url, "CREATE TABLE secrets (whose INTEGER)")  # the last one that the migration makes
 
     with pytest.raises(DatabaseUnusableError, match="secrets"):
-        async with open_database(database_url):
-            pass
+        await open_and_close(database_url)
 
     assert await tables_of(database_url) == {"secrets"}
 
 
 async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
-    async with open_database(database_url):
-        pass
+    await open_and_close(database_url)
     await run(database_url, "UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(DatabaseUnusableError) as raised:
-        async with open_database(database_url):
-            pass
+        await open_and_close(database_url)
 
     assert str(raised.value) == (
         "the tables are at revision 9999, which this version does not know (0001 is its last): a newer version has "
@@ -119,11 +125,7 @@ async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> No
 
 
 async def test_many_tasks_that_open_a_new_database_at_once_all_can(database_url: str) -> None:
-    async def open_once() -> None:
-        async with open_database(database_url):
-            pass
-
-    await asyncio.gather(*[open_once() for _ in range(5)])
+    await asyncio.gather(*[open_and_close(database_url) for _ in range(5)])
 
     assert await tables_of(database_url) == {*metadata.tables, "alembic_version"}
 
@@ -142,19 +144,41 @@ async def test_processes_that_open_a_new_database_at_once_all_can(database_url: 
     ]
     for process in processes:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"  # so that they begin together
-    said = [process.communicate("\n", timeout=60)[1] for process in processes]
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:  # all are ready, so that they begin together
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=60)[1] for process in processes]
 
     assert said == [""] * len(processes)
     assert [process.returncode for process in processes] == [0] * len(processes)
     assert await tables_of(database_url) == {*metadata.tables, "alembic_version"}
 
 
+async def test_a_process_waits_for_the_one_that_changes_the_tables_of_postgresql(postgres: Postgres) -> None:
+    url = postgres.fresh_database()
+    engines = postgres_engines(PostgresAddress(url))
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+    async with engines.migrating.begin() as connection:
+        [lock] = engines.migration_lock
+        await connection.exec_driver_sql(lock)
+        second = asyncio.create_task(open_and_close(url))
+        async with asyncio.timeout(30):
+            while not (await connection.execute(waiting)).scalar_one():
+                pass  # the question takes its time
+        made_meanwhile = await tables_of(url)
+    await second
+
+    assert made_meanwhile == set()
+    assert await tables_of(url) == {*metadata.tables, "alembic_version"}
+
+
 async def test_a_migration_leaves_logging_as_it_was() -> None:
     before = logging.getLogger("tests.made.before")
     handlers = list(logging.getLogger().handlers)
 
-    async with open_database("sqlite://"):
-        pass
+    await open_and_close("sqlite://")
 
     assert (before.disabled, logging.getLogger().handlers) == (False, handlers)
