@@ -358,6 +358,13 @@ def test_the_vendor_s_own_id_is_refused_everywhere(
     assert sandbox.get(f"/v1/files/{vendor_id}").status_code == 200
 
 
+@pytest.mark.parametrize("file_id", ["file_\0", "file_é"])
+def test_an_id_that_no_database_could_hold_is_not_found(alone: httpx2.Client, file_id: str) -> None:
+    refusal = alone.post("/v1/messages", json=request(by_file(file_id)))
+
+    assert (refusal.status_code, refusal.json()["error"]["details"]["error_code"]) == (404, "file_not_found")
+
+
 def test_another_caller_cannot_see_use_list_or_delete_a_file(
     start_service: StartService, photo: Maker, database_url: str
 ) -> None:

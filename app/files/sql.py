@@ -40,6 +40,7 @@ class FileStore:
     async def find(self, owner: str, ids: Sequence[str]) -> dict[str, StoredFile]:
         """Those of the files that exist and are the owner's, by id."""
         found: dict[str, StoredFile] = {}
+        ids = [file_id for file_id in ids if file_id.isascii() and file_id.isprintable()]  # no database takes all text
         async with self._database.reading() as connection:
             for start in range(0, len(ids), _MOST_PARAMETERS):
                 some = ids[start : start + _MOST_PARAMETERS]
