@@ -1,6 +1,7 @@
 """vision-proxy and python -m app: serve, sandbox."""
 
 import argparse
+import asyncio
 import ipaddress
 import os
 import secrets
@@ -10,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import uvicorn
 
+from app.database.failures import DatabaseUnusableError
+from app.database.sql import open_database
 from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
 
@@ -20,12 +23,14 @@ LOG_CONFIG = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"level": "INFO", "handlers": ["stderr"]},
     # Pillow complains of broken files, which are the client's to mend and are told so;
-    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call
+    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call,
+    # and alembic three at each start
     "loggers": {
         "uvicorn.error": {"level": "INFO"},
         "uvicorn.access": {"level": "INFO"},
         "anthropic": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
+        "alembic": {"level": "WARNING"},
         "PIL": {"level": "CRITICAL"},
     },
 }
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except SettingsError as error:
+    except (SettingsError, DatabaseUnusableError) as error:
         print(f"vision-proxy: {error}", file=sys.stderr)
         return 2
 
@@ -65,6 +70,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load_settings()
     if settings.admin_key is None and not _is_loopback(settings.host):
         _make_admin_key()
+    asyncio.run(_try_database(settings.database_url))
     with _upstream(settings):
         uvicorn.run(
             "app.main:create_app_from_environment",
@@ -78,6 +84,12 @@ def _serve(options: argparse.Namespace) -> int:
             timeout_graceful_shutdown=settings.drain_timeout_s,
         )
     return 0
+
+
+async def _try_database(url: str) -> None:
+    """Bring the tables up to date, or fail in one line, before any worker starts: workers would start over and over."""
+    async with open_database(url):
+        pass
 
 
 def _sandbox(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from app.access import Keyring
 from app.cache import BoundedCache
 from app.catalog import load_catalog
+from app.database.sql import open_database
 from app.fetch import Fetcher, FetchLimits
 from app.files import FileStore
 from app.imaging.jobs import JobLimits
@@ -53,13 +54,12 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         opened.push_async_callback(upstream.close)
         opened.push_async_callback(fetcher.close)
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
-        files = await FileStore.open(settings.database_url)
-        opened.push_async_callback(files.close)
+        database = await opened.enter_async_context(open_database(settings.database_url))
         yield Services(
             access=Keyring(_plain(settings.admin_key)),
             catalog=load_catalog(),
             fetcher=fetcher,
-            files=files,
+            files=FileStore(database),
             imaging=imaging,
             prepared=BoundedCache[tuple[str, ImagePlan], PreparedImage](
                 settings.image_cache_bytes, lambda image: len(image.data)

@@ -13,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app.database.address import read_address
+
 PREFIX = "VISION_PROXY_"
 
 
@@ -47,7 +49,12 @@ class Settings(BaseSettings):
         int, Field(ge=0, description="How long requests in progress may go on once the service is told to stop.")
     ] = 30
     database_url: Annotated[
-        str, Field(description="Where the ids of uploaded files are kept: SQLite, in the SQLAlchemy notation.")
+        str,
+        Field(
+            repr=False,  # it may hold a password
+            description="What every process shares: `sqlite:///PATH` (four slashes from the root) for those of one "
+            "machine, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.",
+        ),
     ] = "sqlite+aiosqlite:///var/vision-proxy.db"
     url_images: Annotated[
         Literal["off", "fetch", "passthrough"],
@@ -173,6 +180,12 @@ class Settings(BaseSettings):
         if key is not None and not re.fullmatch(r"[\x21-\x7e]{16,}", key.get_secret_value()):
             raise ValueError("it must have at least 16 ASCII characters and no spaces")
         return key
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_database(cls, url: str) -> str:
+        read_address(url)
+        return url
 
     @field_validator("anthropic_base_url")
     @classmethod

@@ -22,6 +22,7 @@ from app.fetch import Fetcher
 from app.main import create_app
 from app.sandbox import create_sandbox, sandbox_in_thread
 from app.settings import Settings
+from tests.postgres import Postgres, running_postgres
 
 CORPUS = Path(__file__).parents[1].parent / "shared" / "corpus"
 
@@ -145,6 +146,22 @@ def recorded(wire: Wire, start_service: StartService) -> Generator[httpx2.Client
     """A service whose upstream bodies `wire` records."""
     with _served(wire) as url:
         yield start_service(url)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """A PostgreSQL server, started for the first test that asks for one."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a fresh database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.fresh_database()
 
 
 @pytest.fixture

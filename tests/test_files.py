@@ -32,9 +32,9 @@ def sdk(service: httpx2.Client) -> anthropic.Anthropic:
 
 
 @pytest.fixture
-def alone(start_service: StartService) -> httpx2.Client:
-    """A service whose table of files is empty."""
-    return start_service()
+def alone(start_service: StartService, database_url: str) -> httpx2.Client:
+    """A service whose table of files is empty, on each database in turn."""
+    return start_service(database_url=database_url)
 
 
 def store(service: httpx2.Client, data: bytes, name: str = "a.png", **fields: str) -> dict[str, Any]:
@@ -358,10 +358,16 @@ def test_the_vendor_s_own_id_is_refused_everywhere(
     assert sandbox.get(f"/v1/files/{vendor_id}").status_code == 200
 
 
+@pytest.mark.parametrize("file_id", ["file_\0", "file_é"])
+def test_an_id_that_no_database_could_hold_is_not_found(alone: httpx2.Client, file_id: str) -> None:
+    refusal = alone.post("/v1/messages", json=request(by_file(file_id)))
+
+    assert (refusal.status_code, refusal.json()["error"]["details"]["error_code"]) == (404, "file_not_found")
+
+
 def test_another_caller_cannot_see_use_list_or_delete_a_file(
-    start_service: StartService, photo: Maker, tmp_path: Path
+    start_service: StartService, photo: Maker, database_url: str
 ) -> None:
-    database_url = f"sqlite+aiosqlite:///{tmp_path}/files.db"
     owner = start_service(database_url=database_url)
     other = start_service(database_url=database_url, admin_key="the-key-of-the-operator")
     other.headers["x-api-key"] = "the-key-of-the-operator"
@@ -381,8 +387,7 @@ def test_without_a_key_there_are_no_files(start_service: StartService) -> None:
     assert [service.get("/v1/files").status_code, service.post("/v1/files").status_code] == [401, 401]
 
 
-def test_a_restart_keeps_the_ids(start_service: StartService, photo: Maker, tmp_path: Path) -> None:
-    database_url = f"sqlite+aiosqlite:///{tmp_path}/files.db"
+def test_a_restart_keeps_the_ids(start_service: StartService, photo: Maker, database_url: str) -> None:
     file = store(start_service(database_url=database_url), photo(64, 48))
 
     again = start_service(database_url=database_url)

@@ -52,6 +52,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("VISION_PROXY_WORKERS", "0", "VISION_PROXY_WORKERS: Input should be greater than or equal to 1"),
         ("VISION_PROXY_ADMIN_KEY", "schlüssel-schlüssel", "VISION_PROXY_ADMIN_KEY: it must have at least 16 ASCII"),
         ("ANTHROPIC_BASE_URL", "notaurl", "ANTHROPIC_BASE_URL: it must begin with http:// or https://"),
+        ("VISION_PROXY_DATABASE_URL", "mysql://h/d", "VISION_PROXY_DATABASE_URL: it must begin with sqlite:///"),
         ("VISION_PROXY_PROT", "1", "VISION_PROXY_PROT: there is no such setting; see docs/configuration.md"),
         (
             "VISION_PROXY_PORT_FILE",
@@ -103,6 +104,17 @@ def test_a_bad_secret_is_not_repeated_in_the_message(monkeypatch: pytest.MonkeyP
         load_settings()
 
     assert "short-key" not in str(raised.value)
+
+
+def test_the_password_of_the_database_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISION_PROXY_DATABASE_URL", "postgresql://u:hidden@h/d")
+    settings = load_settings()
+    monkeypatch.setenv("VISION_PROXY_DATABASE_URL", "postgresql://u:hidden/1@h/d")
+
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+
+    assert "hidden" not in repr(settings) + str(settings) + str(raised.value)
 
 
 def test_the_documentation_lists_every_setting_as_the_code_has_it() -> None:

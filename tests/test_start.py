@@ -113,6 +113,10 @@ def test_sigterm_ends_it_with_status_0_and_without_a_trace() -> None:
             {"VISION_PROXY_PORT": "70000"},
             "vision-proxy: VISION_PROXY_PORT: Input should be less than or equal to 65535; see docs/configuration.md\n",
         ),
+        (
+            {"VISION_PROXY_DATABASE_URL": "sqlite:////proc/a/b.db"},
+            "vision-proxy: the database cannot be opened: [Errno 2] No such file or directory: '/proc/a'\n",
+        ),
     ],
 )
 def test_what_cannot_start_says_why_and_exits_with_2(variables: dict[str, str], message: str) -> None:
