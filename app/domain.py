@@ -86,6 +86,30 @@ class Notice:
     message: str
 
 
+BudgetPeriod: TypeAlias = Literal["day", "month", "total"]
+"""How long a budget lasts: a day or a month of UTC, or for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a key, or a token made from one, may spend and ask for; None is without limit."""
+
+    budget_usd: Decimal | None = None
+    budget_period: BudgetPeriod = "total"
+    requests_per_minute: int | None = None
+    images_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """A key, or a token, by its id, and its limits."""
+
+    id: str
+    limits: KeyLimits = KeyLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request; `name` is for reports and never the key."""

@@ -101,8 +101,8 @@ def _block(picture: bytes) -> dict[str, Any]:
 
 
 def photo(width: int, height: int, size_bytes: int) -> bytes:
-    """A JPEG of about that many bytes: soft noise over a gradient, its quality searched for."""
-    noise = _stretched(Image.effect_noise((width // 4, height // 4), 50), width, height)
+    """A JPEG of about that many bytes, its quality searched for: noise over a gradient, as fine as a phone's."""
+    noise = _stretched(Image.effect_noise((width // 4, height // 4), 12), width, height)
     ramp = _stretched(Image.linear_gradient("L"), width, height)
     picture = Image.merge("RGB", (noise, ramp, Image.blend(noise, ramp, 0.5)))
     best = b""
