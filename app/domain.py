@@ -112,9 +112,25 @@ class Spender:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request; `name` is for reports and never the key."""
+    """Who sent a request; `name` is for reports and never the key, `id` is whose everything is that it leaves here.
+
+    `spenders` are the key and, where a token was sent, the token. `models` and `endpoints` are all that it may use;
+    None is any.
+    """
 
     name: str
+    id: str
+    admin: bool
+    spenders: tuple[Spender, ...]
+    models: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
+
+
+OPEN_ID = "key_open"
+"""Of whoever reaches a service that asks for no key."""
+
+ENVIRONMENT_ID = "key_admin"
+"""Of the admin whose key the operator's environment holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +201,7 @@ class FileImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file at the vendor and whose it is. `size` is None for what is no picture; `owner` is the caller's name."""
+    """A file at the vendor and whose it is. `size` is None for what is no picture; `owner` is the caller's id."""
 
     id: str
     owner: str

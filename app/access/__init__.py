@@ -3,7 +3,7 @@
 import hmac
 from hashlib import sha256
 
-from app.domain import Caller
+from app.domain import ENVIRONMENT_ID, OPEN_ID, Caller, Spender
 from app.errors import AppError, ErrorCode
 
 
@@ -21,14 +21,14 @@ class Keyring:
             AppError: `invalid_key`.
         """
         if self._digest is None:
-            return Caller("open")
+            return Caller("open", OPEN_ID, admin=True, spenders=(Spender(OPEN_ID),))
         if key is None:
             raise AppError(
                 ErrorCode.INVALID_KEY, "no key was sent", hint="send it as x-api-key or as authorization: Bearer KEY"
             )
         if not hmac.compare_digest(_digest(key), self._digest):
             raise AppError(ErrorCode.INVALID_KEY, "the key is not known here")
-        return Caller("admin")
+        return Caller("admin", ENVIRONMENT_ID, admin=True, spenders=(Spender(ENVIRONMENT_ID),))
 
 
 def _digest(key: str) -> bytes:

@@ -153,7 +153,7 @@ async def get_content(
 def _call(request: Request, caller: Caller) -> FilesCall:
     """Whose the files are, and what goes on; what a list asks for is asked of our own table."""
     query = urlencode([(name, value) for name, value in request.query_params.multi_items() if name not in _LIST_FIELDS])
-    return FilesCall(caller.name, forwarded_headers(request), query)
+    return FilesCall(caller.id, forwarded_headers(request), query)
 
 
 def _received(parts: Sequence[FormPart]) -> NewFile:

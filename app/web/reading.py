@@ -134,7 +134,7 @@ async def read_request(
         fields,
         await unfold(question, wanted, services),
         forwarded_headers(request),
-        owner=caller.name,
+        owner=caller.id,
         url_mode=settings.url_images,
         max_image_bytes=settings.max_image_bytes,
         max_body_bytes=settings.max_body_bytes,

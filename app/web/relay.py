@@ -16,7 +16,7 @@ _PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
 def drop_in_policy(caller: Caller, settings: Settings) -> RequestPolicy:
     """What the caller and the operator allow a Messages request."""
     return RequestPolicy(
-        owner=caller.name,
+        owner=caller.id,
         url_mode=settings.url_images,
         max_image_bytes=settings.max_image_bytes,
         max_fetched_bytes=settings.max_body_bytes,
