@@ -12,8 +12,7 @@ from app.pipeline.message_body import (
 )
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
-from app.pipeline.ready import COUNT_TOKENS, MESSAGES
-from app.pipeline.relaying import Relayed, RelayedStream, event_data, relay, relay_stream
+from app.pipeline.relaying import Relayed, RelayedStream, event_data, relay, relay_count, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import (
     Picture,
@@ -30,8 +29,6 @@ from app.pipeline.unfolding import Unfolding, unfold
 from app.upstream.claude import Call
 
 __all__ = [
-    "COUNT_TOKENS",
-    "MESSAGES",
     "Answer",
     "AnswerStream",
     "Call",
@@ -65,6 +62,7 @@ __all__ = [
     "image_too_large",
     "normalize",
     "relay",
+    "relay_count",
     "relay_stream",
     "stream",
     "unfold",

@@ -22,7 +22,7 @@ from app.pipeline.preparing import (
     request_bytes,
     request_notices,
 )
-from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, call_mended, ready_to_send, streaming
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, bill, call_mended, ready_to_send, streaming
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
@@ -39,11 +39,13 @@ async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -
         AppError: a picture or a limit in the way; nothing was spent.
         UpstreamError: what the Claude API said instead.
     """
-    async with ready_to_send(request, services) as first:
+    async with ready_to_send(request, services, watch) as first:
         watch.lap("normalize")
         ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
-    watch.lap("upstream")
-    return _answer_of(ready, reply.json_object(), reply.request_id, services, watch, sandbox=reply.sandbox)
+        watch.lap("upstream")
+        message = reply.json_object()
+        bill(ready, message, reply.request_id, services)
+    return _answer_of(ready, message, reply.request_id, services, watch, sandbox=reply.sandbox)
 
 
 @asynccontextmanager
@@ -54,7 +56,11 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
         AppError, UpstreamError: as `answer`, before anything has been streamed.
     """
     async with streaming(request, services, watch) as (ready, events):
-        yield AnswerStream(ready, events, services, watch)
+        answering = AnswerStream(ready, events, services, watch)
+        try:
+            yield answering
+        finally:
+            bill(ready, answering.message, events.request_id, services)
 
 
 async def normalize(request: VisionRequest, services: Services) -> list[SentImage]:
@@ -125,6 +131,11 @@ class AnswerStream:
     def sandbox(self) -> bool:
         """Whether the sandbox answers."""
         return self._events.sandbox
+
+    @property
+    def message(self) -> dict[str, Json]:
+        """The answer as far as it has come."""
+        return self._builder.message
 
     @property
     def complete(self) -> bool:

@@ -53,6 +53,16 @@ def upper_bound_usd(model: Model, request: VisionRequest, image_tokens: int, ser
     return None if cost is None else cost.total_usd
 
 
+def largest_cost_usd(model: Model, request: VisionRequest, services: Services) -> Decimal | None:
+    """What a request costs that fills the model's context: more than one call without the vendor's own tools can.
+
+    None where the price is not known.
+    """
+    usage = _usage(request.billed_as, model.context_tokens, request.max_tokens or model.max_output_tokens)
+    cost = services.price(model.id, usage, 0, services.clock.now())
+    return None if cost is None else cost.total_usd
+
+
 def refuse_above_cap(model: Model, request: VisionRequest, image_tokens: int, services: Services) -> None:
     """Nothing, where the caller set no cap or the upper bound is within it.
 

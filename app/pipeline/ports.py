@@ -11,6 +11,7 @@ from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts
+from app.ledger import RateLimit, Reservation, Settlement
 from app.pricing import Rates
 from app.upstream.claude import Call, EventStream, Reply
 
@@ -69,6 +70,13 @@ class Files(Protocol):
     async def remove(self, owner: str, file_id: str) -> None: ...  # noqa: D102
 
 
+class Ledger(Protocol):
+    """Writes down what may be spent before it is, and what was afterwards."""
+
+    async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
+    async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
+
+
 class Upstream(Protocol):
     """Speaks to the Claude API."""
 
@@ -110,6 +118,7 @@ class Services:
     imaging: Imaging
     prepared: Prepared
     image_concurrency: int
+    ledger: Ledger
     upstream: Upstream
     price: Price
     rates: ModelRates

@@ -1,15 +1,17 @@
 """plan -> bound -> normalize, and the one second chance: a request that only has to be sent, mended once if refused."""
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from app.domain import Model, Notice
+from app.domain import Cost, Json, Model, Notice
 from app.errors import UpstreamError
 from app.imaging.plan import tightened
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
+from app.pipeline.accounting import Account, open_account
+from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
 from app.pipeline.costing import refuse_above_cap
 from app.pipeline.filing import told_by_our_ids
@@ -51,6 +53,7 @@ class Ready:
     images: tuple[ImageReport, ...]
     body: bytes
     notices: tuple[Notice, ...]
+    account: Account | None = None
     spill: Spill | None = None
 
     @property
@@ -64,17 +67,20 @@ class Ready:
 
 
 @asynccontextmanager
-async def ready_to_send(request: VisionRequest, services: Services, *, spills: bool = True) -> AsyncGenerator[Ready]:
-    """A request that, where it `spills`, puts what is too much for its body at the vendor; deleted on exit.
+async def ready_to_send(request: VisionRequest, services: Services, watch: Stopwatch) -> AsyncGenerator[Ready]:
+    """A request that spends: its cost is reserved, and settled on exit.
+
+    What is too much for its body goes to the vendor as files, deleted on exit.
 
     Raises:
-        AppError: as `make_ready`.
+        AppError: as `make_ready`, and what keeps the caller from spending.
     """
     spill = Spill(services, request.headers)
-    try:
-        yield await make_ready(request, services, spill if spills else None)
-    finally:
-        await spill.forget()
+    async with open_account(request, services, watch) as account:
+        try:
+            yield await make_ready(request, services, account, spill)
+        finally:
+            await spill.forget()
 
 
 @asynccontextmanager
@@ -87,7 +93,7 @@ async def streaming(
         AppError, UpstreamError: what kept the stream from beginning.
     """
     async with AsyncExitStack() as opened:
-        first = await opened.enter_async_context(ready_to_send(request, services))
+        first = await opened.enter_async_context(ready_to_send(request, services, watch))
         watch.lap("normalize")
         yield await call_mended(
             first,
@@ -96,16 +102,21 @@ async def streaming(
         )
 
 
-async def make_ready(request: VisionRequest, services: Services, spill: Spill | None = None) -> Ready:
-    """Everything that happens before money can be spent.
+async def make_ready(
+    request: VisionRequest, services: Services, account: Account | None = None, spill: Spill | None = None
+) -> Ready:
+    """Everything that happens before money can be spent; with an `account`, what it may cost is reserved in it.
 
     Raises:
-        AppError: a picture or a limit in the way.
+        AppError: a picture or a limit in the way, or no money left.
     """
     request = await collect(request, services)
     model, planned = await plan_images(request, services)
-    refuse_above_cap(model, request, planned_tokens(request, model, planned), services)
-    first = Ready(request, model, planned, (), b"", request_notices(request, model), spill)
+    tokens = planned_tokens(request, model, planned)
+    refuse_above_cap(model, request, tokens, services)
+    if account is not None:
+        await account.reserve(model, tokens)
+    first = Ready(request, model, planned, (), b"", request_notices(request, model), account, spill)
     return await _prepared(first, planned, services)
 
 
@@ -133,7 +144,7 @@ async def call_mended(
 
 async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]) -> tuple[Ready, _Reply]:
     try:
-        return ready, await call(ready)
+        return ready, await _accounted(ready, call)
     except UpstreamError as error:
         mended = _mended(ready, error)
         if mended is None:
@@ -141,7 +152,27 @@ async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awai
         planned, reason = mended
     notice = Notice("prepared_again", f"the Claude API refused {reason}; they were prepared anew and sent again")
     again = await _prepared(replace(ready, notices=(*ready.notices, notice)), planned, services)
-    return again, await call(again)
+    return again, await _accounted(again, call)
+
+
+async def _accounted(ready: Ready, call: Callable[[Ready], Awaitable[_Reply]]) -> _Reply:
+    """The reply; a call that ends in none may have cost something all the same."""
+    if ready.account is None:
+        return await call(ready)
+    ready.account.sending()
+    try:
+        return await call(ready)
+    except UpstreamError as error:
+        ready.account.refused(error)
+        raise
+
+
+def bill(ready: Ready, message: Mapping[str, Json], upstream_request_id: str | None, services: Services) -> Cost | None:
+    """The cost of an answer, whole or as far as it has come, put down in the account of the request."""
+    cost, usage = cost_of(message, ready.model.id, ready.image_tokens, services), message.get("usage")
+    if ready.account is not None:
+        ready.account.billed(usage if isinstance(usage, dict) else {}, cost, upstream_request_id)
+    return cost
 
 
 def _mended(ready: Ready, error: UpstreamError) -> tuple[list[PlannedImage], str] | None:
@@ -179,4 +210,6 @@ async def _prepared(ready: Ready, planned: Sequence[PlannedImage], services: Ser
     request, model = ready.request, ready.model
     images = await prepare_images(request, model, planned, services, ready.spill)
     reports = all_reports(request, model, images)
+    if ready.account is not None:
+        ready.account.prepared(reports)
     return replace(ready, planned=planned, images=reports, body=request_bytes(request, images))

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from app.domain import Cost, Notice, Usage
+from app.domain import Cost, Json, Notice, Usage
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
-from app.pipeline.ready import MESSAGES, Ready, call_mended, ready_to_send, streaming
+from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, bill, call_mended, make_ready, ready_to_send, streaming
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream import MessageBuilder
-from app.upstream.claude import EventStream
+from app.upstream.claude import EventStream, Reply
 from app.upstream.failures import unreachable
 
 
@@ -32,22 +32,33 @@ class Relayed:
     notices: tuple[Notice, ...]
 
 
-async def relay(request: VisionRequest, path: str, services: Services, watch: Stopwatch) -> Relayed:
-    """The vendor's answer to the request, at that path of its API, with its pictures prepared.
+async def relay(request: VisionRequest, services: Services, watch: Stopwatch) -> Relayed:
+    """The vendor's answer to a Messages request, with its pictures prepared.
 
     Raises:
         AppError: a picture or a limit in the way.
         UpstreamError: what the vendor said instead; `raw` holds it whole.
     """
-    async with ready_to_send(request, services, spills=path == MESSAGES) as first:
+    async with ready_to_send(request, services, watch) as first:
         watch.lap("normalize")
-        ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(path)))
+        ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
+        watch.lap("upstream")
+        billed = read_bill(reply.content)
+        cost = None if billed is None else bill(ready, billed, reply.request_id, services)
+    return _relayed(ready, reply, cost, billed=billed is not None)
+
+
+async def relay_count(request: VisionRequest, services: Services, watch: Stopwatch) -> Relayed:
+    """The vendor's count of a Messages request, which costs nothing. Raises as `relay`."""
+    first = await make_ready(request, services)
+    watch.lap("normalize")
+    ready, reply = await call_mended(first, services, lambda ready: services.upstream.send(ready.call(COUNT_TOKENS)))
     watch.lap("upstream")
-    billed = read_bill(reply.content) if path == MESSAGES else None
-    cost = None if billed is None else cost_of(billed, ready.model.id, ready.image_tokens, services)
-    return Relayed(
-        reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed is not None, ready.notices
-    )
+    return _relayed(ready, reply, None, billed=False)
+
+
+def _relayed(ready: Ready, reply: Reply, cost: Cost | None, *, billed: bool) -> Relayed:
+    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed, ready.notices)
 
 
 @asynccontextmanager
@@ -58,7 +69,11 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
         AppError, UpstreamError: as `relay`, before anything has been streamed.
     """
     async with streaming(request, services, watch) as (ready, events):
-        yield RelayedStream(ready, events, services)
+        relayed = RelayedStream(ready, events, services)
+        try:
+            yield relayed
+        finally:
+            bill(ready, relayed.message, events.request_id, services)
 
 
 class RelayedStream:
@@ -109,6 +124,11 @@ class RelayedStream:
                 yield name, event
         if not self._ended:
             raise unreachable("the stream of the Claude API ended before the answer did")
+
+    @property
+    def message(self) -> dict[str, Json]:
+        """The answer as far as it tells what is billed."""
+        return self._bill.message
 
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""

@@ -7,7 +7,19 @@ from typing import TypeAlias
 
 import msgspec
 
-from app.domain import DetailLevel, FileImage, Json, Notice, Page, RawImage, RemoteImage, StoredFile, UrlMode, Usage
+from app.domain import (
+    DetailLevel,
+    FileImage,
+    Json,
+    Notice,
+    Page,
+    RawImage,
+    RemoteImage,
+    Spender,
+    StoredFile,
+    UrlMode,
+    Usage,
+)
 from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline.message_body import (
     JsonObject,
@@ -82,6 +94,12 @@ class VisionRequest:
     """Sent on with the call, as it came."""
     owner: str = ""
     """Whose files it may name."""
+    spenders: tuple[Spender, ...] = ()
+    """Who is charged: the key, then the token made from it; nobody where it cannot cost anything."""
+    endpoint: str = ""
+    """Where it came in."""
+    request_id: str = ""
+    """By which this service knows it."""
     url_mode: UrlMode = "off"
     stored: tuple[StoredPicture, ...] = ()
     """The pictures that are files, once they have been looked up."""
@@ -185,6 +203,9 @@ class RequestPolicy:
     max_image_bytes: int
     max_fetched_bytes: int
     steady: bool
+    spenders: tuple[Spender, ...] = ()
+    endpoint: str = ""
+    request_id: str = ""
 
 
 def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
@@ -219,6 +240,9 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         headers=headers,
         query=query,
         owner=policy.owner,
+        spenders=policy.spenders,
+        endpoint=policy.endpoint,
+        request_id=policy.request_id,
         url_mode=policy.url_mode,
         max_fetched_bytes=policy.max_fetched_bytes,
         steady=policy.steady or b'"cache_control"' in body,

@@ -61,7 +61,7 @@ async def create_batch(request: Request, caller: CallerOf, services: ServicesOf,
     watch = Stopwatch(services.clock.monotonic)
     body = await read_decoded(request, settings.max_body_bytes)
     watch.lap("receive")
-    policy = drop_in_policy(caller, settings)
+    policy = drop_in_policy(request, caller, settings)
     ready = await until_disconnect(request.receive, lambda: make_ready_batch(body, policy, services))
     watch.lap("normalize")
     call = Call("POST", BATCHES, forwarded_headers(request), request.url.query, ready.body, resend=False)

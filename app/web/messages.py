@@ -11,8 +11,6 @@ from fastapi import APIRouter, Request, Response
 from app.domain import Cost
 from app.errors import AppError, UpstreamError
 from app.pipeline import (
-    COUNT_TOKENS,
-    MESSAGES,
     ImageReport,
     JsonObject,
     Relayed,
@@ -23,6 +21,7 @@ from app.pipeline import (
     event_data,
     from_messages,
     relay,
+    relay_count,
     relay_stream,
 )
 from app.web.answers import dollars, image_bodies
@@ -52,7 +51,7 @@ async def messages(request: Request, caller: CallerOf, services: ServicesOf, set
     try:
         if question.stream:
             return await _streamed(request, question, services, watch, report, settings.stream_keep_alive_s)
-        answer = await until_disconnect(request.receive, lambda: relay(question, MESSAGES, services, watch))
+        answer = await until_disconnect(request.receive, lambda: relay(question, services, watch))
     except UpstreamError as error:
         return refused(error)
     headers = _headers(answer, watch)
@@ -71,7 +70,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
     question = await _read(request, settings, caller)
     watch.lap("receive")
     try:
-        answer = await until_disconnect(request.receive, lambda: relay(question, COUNT_TOKENS, services, watch))
+        answer = await until_disconnect(request.receive, lambda: relay_count(question, services, watch))
     except UpstreamError as error:
         return refused(error)
     return Response(answer.content, headers=_headers(answer, watch))
@@ -79,7 +78,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
 
 async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
     body = await read_decoded(request, settings.max_body_bytes)
-    policy = drop_in_policy(caller, settings)
+    policy = drop_in_policy(request, caller, settings)
     read = partial(from_messages, body, forwarded_headers(request), request.url.query, policy)
     return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
 

@@ -57,7 +57,9 @@ class Received:
     fields: AnalyzeFields
     question: Question
     headers: dict[str, str]
-    owner: str
+    caller: Caller
+    endpoint: str
+    request_id: str
     url_mode: UrlMode
     max_image_bytes: int
     max_body_bytes: int
@@ -86,7 +88,10 @@ class Received:
             bounded=lifted.bounded,
             billed_as=billing_hints(self.question.extra, body),
             headers=self.headers,
-            owner=self.owner,
+            owner=self.caller.id,
+            spenders=self.caller.spenders,
+            endpoint=self.endpoint,
+            request_id=self.request_id,
             url_mode=self.url_mode,
             notices=self.question.notices,
         )
@@ -134,7 +139,9 @@ async def read_request(
         fields,
         await unfold(question, wanted, services),
         forwarded_headers(request),
-        owner=caller.id,
+        caller=caller,
+        endpoint=request.url.path,
+        request_id=request.state.request_id,
         url_mode=settings.url_images,
         max_image_bytes=settings.max_image_bytes,
         max_body_bytes=settings.max_body_bytes,

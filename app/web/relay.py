@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fastapi import Response
+from fastapi import Request, Response
 
 from app.domain import Caller
 from app.errors import UpstreamError
@@ -13,7 +13,7 @@ _HEADERS = frozenset({"content-type", "request-id", "retry-after", "x-should-ret
 _PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
 
 
-def drop_in_policy(caller: Caller, settings: Settings) -> RequestPolicy:
+def drop_in_policy(request: Request, caller: Caller, settings: Settings) -> RequestPolicy:
     """What the caller and the operator allow a Messages request."""
     return RequestPolicy(
         owner=caller.id,
@@ -21,6 +21,9 @@ def drop_in_policy(caller: Caller, settings: Settings) -> RequestPolicy:
         max_image_bytes=settings.max_image_bytes,
         max_fetched_bytes=settings.max_body_bytes,
         steady=settings.steady,
+        spenders=caller.spenders,
+        endpoint=request.url.path,
+        request_id=request.state.request_id,
     )
 
 

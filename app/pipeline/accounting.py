@@ -1,0 +1,118 @@
+"""reserve -> settle: what a request may cost is written down before it is sent, what it did cost once it has ended."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from app.domain import Cost, Model, Usage
+from app.errors import AppError, ErrorCode, UpstreamError
+from app.ledger import Reservation, Settlement
+from app.pipeline.costing import estimate_tokens, largest_cost_usd, upper_bound_usd
+from app.pipeline.ports import Services
+from app.pipeline.reports import ImageReport
+from app.pipeline.request import VisionRequest
+from app.pipeline.stopwatch import Stopwatch
+
+_GOOD = 200
+
+
+class Account:
+    """What is known of the cost of one request, from before it is sent until it has ended."""
+
+    def __init__(self, request: VisionRequest, services: Services, watch: Stopwatch) -> None:
+        """Nothing is written yet."""
+        self._request = request
+        self._services = services
+        self._watch = watch
+        self._id: str | None = None
+        self._sent = False
+        self._status: int | None = None
+        self._usage: Usage = {}
+        self._cost_usd: Decimal | None = None
+        self._upstream_request_id: str | None = None
+        self._images: Sequence[ImageReport] = ()
+
+    async def reserve(self, model: Model, image_tokens: int) -> None:
+        """Write down the most that the request can cost; nothing where nobody is to be charged.
+
+        Raises:
+            AppError: `budget_exhausted`, `rate_limited`; `max_cost_exceeded` where a budget cannot be kept.
+        """
+        request, services = self._request, self._services
+        if not request.spenders:
+            return
+        reservation = Reservation(
+            id=services.new_id("lr_"),
+            at=services.clock.now(),
+            spenders=request.spenders,
+            endpoint=request.endpoint,
+            model=model.id,
+            bound_usd=self._bound_usd(model, image_tokens),
+            request_id=request.request_id,
+            images=request.picture_count,
+            tokens=estimate_tokens(request, image_tokens, None).total,
+        )
+        await services.ledger.reserve(reservation)
+        self._id = reservation.id
+
+    def prepared(self, images: Sequence[ImageReport]) -> None:
+        """What became of the pictures."""
+        self._images = images
+
+    def sending(self) -> None:
+        """From here on money may be spent."""
+        self._sent = True
+
+    def refused(self, error: UpstreamError) -> None:
+        """The vendor answered with an error, which costs nothing."""
+        if error.raw is not None:
+            self._sent, self._status = False, error.raw.status
+            self._upstream_request_id = error.request_id
+
+    def billed(self, usage: Usage, cost: Cost | None, upstream_request_id: str | None) -> None:
+        """What the vendor has said so far that it cost; nothing where it has not said."""
+        if usage:
+            self._sent, self._status = False, _GOOD
+            self._usage, self._upstream_request_id = usage, upstream_request_id
+            self._cost_usd = None if cost is None else cost.total_usd
+
+    async def settle(self) -> None:
+        """Write down what it came to; may be called where nothing was reserved."""
+        if self._id is None:
+            return
+        state = "unknown" if self._sent else "settled" if self._usage else "released"
+        settlement = Settlement(
+            state=state,
+            status=self._status,
+            cost_usd=self._cost_usd,
+            usage=self._usage,
+            upstream_request_id=self._upstream_request_id,
+            images=self._request.picture_count,
+            bytes_before=sum(image.original.size_bytes for image in self._images),
+            bytes_after=sum(image.sent.size_bytes for image in self._images),
+            timing_ms=self._watch.timing_ms(),
+        )
+        await self._services.ledger.settle(self._id, settlement)
+
+    def _bound_usd(self, model: Model, image_tokens: int) -> Decimal:
+        request, services = self._request, self._services
+        bound = upper_bound_usd(model, request, image_tokens, services)
+        if bound is None:
+            bound = largest_cost_usd(model, request, services)
+        if bound is None and any(spender.limits.budget_usd is not None for spender in request.spenders):
+            raise AppError(
+                ErrorCode.MAX_COST_EXCEEDED,
+                f"no price of {model.id} is known, so the budget of this key cannot be kept",
+                hint="choose a model whose price is known; GET /v1/models shows them",
+            )
+        return bound or Decimal(0)
+
+
+@asynccontextmanager
+async def open_account(request: VisionRequest, services: Services, watch: Stopwatch) -> AsyncGenerator[Account]:
+    """The account of a request, settled on exit, whatever happened."""
+    account = Account(request, services, watch)
+    try:
+        yield account
+    finally:
+        await account.settle()
