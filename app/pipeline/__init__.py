@@ -1,5 +1,6 @@
 """The main path and everything that is only its own. `app.web` reaches the capabilities through here alone."""
 
+from app.ledger import RateLimit
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
     JsonObject,
@@ -40,6 +41,7 @@ __all__ = [
     "ModelEstimate",
     "Picture",
     "Question",
+    "RateLimit",
     "Relayed",
     "RelayedStream",
     "RequestPolicy",

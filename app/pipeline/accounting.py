@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.domain import Cost, Model, Usage
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.ledger import Reservation, Settlement
+from app.ledger import RateLimit, Reservation, Settlement
 from app.pipeline.costing import estimate_tokens, largest_cost_usd, upper_bound_usd
 from app.pipeline.ports import Services
 from app.pipeline.reports import ImageReport
@@ -17,7 +17,10 @@ _GOOD = 200
 
 
 class Account:
-    """What is known of the cost of one request, from before it is sent until it has ended."""
+    """What is known of the cost of one request, from before it is sent until it has ended.
+
+    `rate_limits` are what is left of the caller's limits by the minute.
+    """
 
     def __init__(self, request: VisionRequest, services: Services, watch: Stopwatch) -> None:
         """Nothing is written yet."""
@@ -31,6 +34,7 @@ class Account:
         self._cost_usd: Decimal | None = None
         self._upstream_request_id: str | None = None
         self._images: Sequence[ImageReport] = ()
+        self.rate_limits: tuple[RateLimit, ...] = ()
 
     async def reserve(self, model: Model, image_tokens: int) -> None:
         """Write down the most that the request can cost; nothing where nobody is to be charged.
@@ -52,7 +56,7 @@ class Account:
             images=request.picture_count,
             tokens=estimate_tokens(request, image_tokens, None).total,
         )
-        await services.ledger.reserve(reservation)
+        self.rate_limits = await services.ledger.reserve(reservation)
         self._id = reservation.id
 
     def prepared(self, images: Sequence[ImageReport]) -> None:

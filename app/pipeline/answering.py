@@ -9,6 +9,7 @@ from app.domain import Cost, Json, Usage
 from app.errors import AppError, ErrorCode
 from app.imaging.plan import bounds_for, plan_image
 from app.imaging.tokens import billed_tokens
+from app.ledger import RateLimit
 from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
 from app.pipeline.costing import estimate_for, estimate_tokens
@@ -128,6 +129,11 @@ class AnswerStream:
         return self._ready.images
 
     @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """What is left of the caller's limits by the minute."""
+        return self._ready.rate_limits
+
+    @property
     def sandbox(self) -> bool:
         """Whether the sandbox answers."""
         return self._events.sandbox
@@ -241,6 +247,7 @@ def _answer_of(
         prices_as_of=PRICES_AS_OF,
         timing_ms=watch.timing_ms(),
         notices=ready.notices,
+        rate_limits=ready.rate_limits,
         upstream_request_id=upstream_request_id,
     )
 

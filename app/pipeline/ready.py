@@ -10,6 +10,7 @@ from app.domain import Cost, Json, Model, Notice
 from app.errors import UpstreamError
 from app.imaging.plan import tightened
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
+from app.ledger import RateLimit
 from app.pipeline.accounting import Account, open_account
 from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
@@ -60,6 +61,11 @@ class Ready:
     def image_tokens(self) -> int:
         """Of all pictures together, by the vendor's rule."""
         return sum(image.tokens for image in self.images)
+
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """What is left of the caller's limits by the minute."""
+        return () if self.account is None else self.account.rate_limits
 
     def call(self, path: str) -> Call:
         """The request to that endpoint."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from app.domain import Cost, Json, Notice, Usage
+from app.ledger import RateLimit
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
@@ -30,6 +31,7 @@ class Relayed:
     cost: Cost | None
     billed: bool
     notices: tuple[Notice, ...]
+    rate_limits: tuple[RateLimit, ...]
 
 
 async def relay(request: VisionRequest, services: Services, watch: Stopwatch) -> Relayed:
@@ -58,7 +60,9 @@ async def relay_count(request: VisionRequest, services: Services, watch: Stopwat
 
 
 def _relayed(ready: Ready, reply: Reply, cost: Cost | None, *, billed: bool) -> Relayed:
-    return Relayed(reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed, ready.notices)
+    return Relayed(
+        reply.content, reply.headers, ready.images, ready.image_tokens, cost, billed, ready.notices, ready.rate_limits
+    )
 
 
 @asynccontextmanager
@@ -101,6 +105,11 @@ class RelayedStream:
     def image_tokens(self) -> int:
         """Of all pictures together, by the vendor's rule."""
         return self._ready.image_tokens
+
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """What is left of the caller's limits by the minute."""
+        return self._ready.rate_limits
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Literal
 
 from app.domain import Cost, ImageSource, Json, MediaType, Model, Notice, Page, Part, Size, Usage
+from app.ledger import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Answer:
     prices_as_of: date
     timing_ms: Mapping[str, float]
     notices: tuple[Notice, ...]
+    rate_limits: tuple[RateLimit, ...]
     upstream_request_id: str | None
 
 

@@ -18,6 +18,7 @@ from app.web.documentation import ANALYZE_EXAMPLE, body_of, responses_with
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, event, log_early_end
 from app.web.fields import AnalyzeFields
+from app.web.rates import rate_limit_headers
 from app.web.reading import read_request
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ async def analyze(request: Request, caller: CallerOf, services: ServicesOf, sett
         return await _streamed(request, question, services, watch, settings.stream_keep_alive_s)
     result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
     headers = {SANDBOX_HEADER: "true"} if result.sandbox else {}
+    headers |= rate_limit_headers(result.rate_limits, services.clock.now())
     body = answer_body(result, request.state.request_id)
     return Response(body.model_dump_json(), media_type=JSONResponse.media_type, headers=headers)
 
@@ -58,6 +60,7 @@ async def _streamed(
         request.receive, lambda: opened.enter_async_context(stream(question, services, watch))
     )
     headers = {SANDBOX_HEADER: "true"} if answering.sandbox else {}
+    headers |= rate_limit_headers(answering.rate_limits, services.clock.now())
     request_id: str = request.state.request_id
 
     async def close() -> None:

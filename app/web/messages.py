@@ -32,6 +32,7 @@ from app.web.documentation import MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, log_early_end
+from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
 from app.web.relay import drop_in_policy, passed_back, refused, server_timing
 
@@ -54,7 +55,7 @@ async def messages(request: Request, caller: CallerOf, services: ServicesOf, set
         answer = await until_disconnect(request.receive, lambda: relay(question, services, watch))
     except UpstreamError as error:
         return refused(error)
-    headers = _headers(answer, watch)
+    headers = _headers(answer, watch, services)
     content = answer.content
     if answer.billed:
         if answer.cost is not None:
@@ -73,7 +74,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
         answer = await until_disconnect(request.receive, lambda: relay_count(question, services, watch))
     except UpstreamError as error:
         return refused(error)
-    return Response(answer.content, headers=_headers(answer, watch))
+    return Response(answer.content, headers=_headers(answer, watch, services))
 
 
 async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
@@ -96,7 +97,7 @@ async def _streamed(
         request.receive, lambda: opened.enter_async_context(relay_stream(question, services, watch))
     )
     watch.lap("upstream")
-    headers = _headers(streamed, watch)
+    headers = _headers(streamed, watch, services)
     request_id: str = request.state.request_id
 
     async def close() -> None:
@@ -134,10 +135,11 @@ def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport
     return msgspec.json.encode(members)
 
 
-def _headers(answer: Relayed | RelayedStream, watch: Stopwatch) -> dict[str, str]:
+def _headers(answer: Relayed | RelayedStream, watch: Stopwatch, services: Services) -> dict[str, str]:
     headers = passed_back(answer.headers)
     headers["x-vision-proxy-image-tokens"] = str(answer.image_tokens)
     headers["server-timing"] = server_timing(watch)
+    headers |= rate_limit_headers(answer.rate_limits, services.clock.now())
     if answer.notices:
         headers["x-vision-proxy-warnings"] = ", ".join(notice.code for notice in answer.notices)
     return headers
