@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 
 from app.services import new_id, open_services
 from app.settings import Settings, load_settings
-from app.web import analyze, batches, estimate, files, messages, models, normalize, operations
+from app.web import analyze, batches, estimate, files, messages, models, normalize, operations, usage
 from app.web.documentation import DESCRIPTION
 from app.web.errors import add_error_handlers
 from app.web.middleware import Marks
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    for module in (analyze, estimate, normalize, messages, batches, models, files, operations):
+    for module in (analyze, estimate, normalize, messages, batches, models, files, usage, operations):
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)

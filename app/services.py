@@ -19,6 +19,7 @@ from app.imaging.limits import SourceLimits
 from app.imaging.plan import ImagePlan
 from app.imaging.pool import PoolLimits, open_pool
 from app.imaging.prepared import PreparedImage
+from app.ledger import open_ledger
 from app.pipeline import Services
 from app.pricing import price, rates
 from app.settings import Settings
@@ -55,6 +56,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         opened.push_async_callback(fetcher.close)
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
         database = await opened.enter_async_context(open_database(settings.database_url))
+        clock = SystemClock()
+        ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
         yield Services(
             access=Keyring(_plain(settings.admin_key)),
             catalog=load_catalog(),
@@ -65,10 +68,11 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
                 settings.image_cache_bytes, lambda image: len(image.data)
             ),
             image_concurrency=settings.image_worker_count,
+            ledger=ledger,
             upstream=upstream,
             price=price,
             rates=rates,
-            clock=SystemClock(),
+            clock=clock,
             new_id=new_id,
             sandbox=settings.sandbox,
         )

@@ -1,6 +1,6 @@
 """The main path and everything that is only its own. `app.web` reaches the capabilities through here alone."""
 
-from app.ledger import RateLimit
+from app.ledger import Entry, RateLimit, UsageGroup
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
     JsonObject,
@@ -33,6 +33,7 @@ __all__ = [
     "Answer",
     "AnswerStream",
     "Call",
+    "Entry",
     "Estimate",
     "FileFacts",
     "ImageReport",
@@ -50,6 +51,7 @@ __all__ = [
     "Stopwatch",
     "Unfolding",
     "UnusableImage",
+    "UsageGroup",
     "VisionRequest",
     "answer",
     "billing_hints",

@@ -11,7 +11,8 @@ from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts
-from app.ledger import RateLimit, Reservation, Settlement
+from app.ledger import EntryState, GroupBy, RateLimit, Reservation, Settlement, UsageReport
+from app.ledger import Page as LedgerPage
 from app.pricing import Rates
 from app.upstream.claude import Call, EventStream, Reply
 
@@ -75,6 +76,24 @@ class Ledger(Protocol):
 
     async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
+    async def usage(  # noqa: D102
+        self,
+        key_ids: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        group_by: GroupBy = "key",
+    ) -> UsageReport: ...
+    async def page(  # noqa: D102, PLR0913 - the filters of a report
+        self,
+        *,
+        state: EntryState | None = None,
+        key_ids: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> LedgerPage: ...
 
 
 class Upstream(Protocol):

@@ -1,4 +1,4 @@
-"""`x-ratelimit-*`: what is left of the caller's limits by the minute, told with every answer that counts against them."""
+"""`x-ratelimit-*`: what is left of the caller's limits by the minute, told with every answer that counts."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,0 +1,203 @@
+"""GET /v1/usage and /v1/usage/requests: who spent what; a plain key sees its own."""
+
+import csv
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from app.domain import Caller
+from app.errors import AppError, ErrorCode
+from app.pipeline import Entry, UsageGroup
+from app.web.answers import Usd, dollars
+from app.web.deps import CallerOf, ServicesOf
+
+MOST_ENTRIES = 1_000
+
+From = Annotated[datetime | None, Query(alias="from", description="From this instant on, inclusive. Default: ever.")]
+To = Annotated[datetime | None, Query(description="Until this instant, exclusive. Default: now.")]
+Key = Annotated[str | None, Query(max_length=64, description="Only this key, by its id. A plain key sees its own.")]
+
+router = APIRouter(tags=["usage"])
+
+
+class TokensBody(BaseModel):
+    """Tokens by kind."""
+
+    input: int
+    output: int
+    cache_read: int
+    cache_creation: int
+
+
+class SumBody(BaseModel):
+    """Requests that are settled, or whose end nobody knows, and what is known to have been billed for them."""
+
+    requests: int
+    images: int
+    tokens: TokensBody
+    cost_usd: Usd
+    unknown_usd: Annotated[Usd, Field(description="The most that requests of unknown end may have cost on top.")]
+    unpriced: Annotated[int, Field(description="Settled requests of which no price is known.")]
+
+
+class GroupBody(SumBody):
+    """The sum of one key, model, day or endpoint."""
+
+    key: str
+
+
+class UsageBody(BaseModel):
+    """The groups, and the sum of them all."""
+
+    groups: list[GroupBody]
+    total: SumBody
+
+
+class EntryBody(BaseModel):
+    """One request of the ledger."""
+
+    id: str
+    at: datetime
+    key: str
+    token: str | None
+    endpoint: str
+    model: str
+    state: Literal["reserved", "settled", "released", "unknown"]
+    status: int | None
+    request_id: str
+    upstream_request_id: str | None
+    images: int
+    bytes_before: int
+    bytes_after: int
+    usage: dict[str, object] | None
+    cost_usd: Usd | None
+    bound_usd: Usd
+    timing_ms: dict[str, float]
+
+
+class LedgerBody(BaseModel):
+    """A page of the ledger, newest first."""
+
+    requests: list[EntryBody]
+    next_page: str | None
+
+
+@router.get("/v1/usage", summary="What was spent")
+async def usage(
+    caller: CallerOf,
+    services: ServicesOf,
+    since: From = None,
+    to: To = None,
+    key: Key = None,
+    group_by: Literal["key", "model", "day", "endpoint"] = "key",
+) -> UsageBody:
+    """Sums by key, model, day of UTC or endpoint."""
+    report = await services.ledger.usage(_keys(caller, key), _aware(since), _aware(to), group_by=group_by)
+    groups = [GroupBody(key=group.name, **_sum(group)) for group in report.groups]
+    return UsageBody(groups=groups, total=SumBody(**_sum(report.total)))
+
+
+@router.get("/v1/usage/requests", summary="The ledger, request by request", response_model=LedgerBody)
+async def requests(  # noqa: PLR0913 - the filters of the contract
+    request: Request,
+    caller: CallerOf,
+    services: ServicesOf,
+    *,
+    limit: Annotated[int, Query(ge=1, le=MOST_ENTRIES)] = 100,
+    page: Annotated[str | None, Query(max_length=200, description="`next_page` of the page before.")] = None,
+    state: Annotated[Literal["reserved", "settled", "released", "unknown"] | None, Query()] = None,
+    key: Key = None,
+    since: From = None,
+    to: To = None,
+) -> Response:
+    """Newest first; CSV with `accept: text/csv`, the next page then in the header `x-next-page`."""
+    found = await services.ledger.page(
+        state=state,
+        key_ids=_keys(caller, key),
+        since=_aware(since),
+        until=_aware(to),
+        limit=limit,
+        after=page,
+    )
+    body = LedgerBody(requests=[_entry(entry) for entry in found.entries], next_page=found.next_page)
+    if "text/csv" not in request.headers.get("accept", ""):
+        return Response(body.model_dump_json(), media_type="application/json")
+    following = {} if found.next_page is None else {"x-next-page": found.next_page}
+    return Response(_csv(body.requests), media_type="text/csv", headers=following)
+
+
+def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
+    """Whose requests are shown; None is everybody's.
+
+    Raises:
+        AppError: `admin_only` where a plain key asks for another's.
+    """
+    if caller.admin:
+        return None if wanted is None else (wanted,)
+    if wanted not in {None, caller.id}:
+        raise AppError(ErrorCode.ADMIN_ONLY, "a plain key sees its own requests only", hint="ask with an admin key")
+    return (caller.id,)
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    """The instant, taken as one of UTC where it does not say."""
+    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+
+
+def _sum(group: UsageGroup) -> dict[str, object]:
+    tokens = group.tokens
+    return {
+        "requests": group.requests,
+        "images": group.images,
+        "tokens": TokensBody(
+            input=tokens.input,
+            output=tokens.output,
+            cache_read=tokens.cache_read,
+            cache_creation=tokens.cache_creation,
+        ),
+        "cost_usd": group.cost_usd,
+        "unknown_usd": group.unknown_usd,
+        "unpriced": group.unpriced,
+    }
+
+
+def _entry(entry: Entry) -> EntryBody:
+    return EntryBody(
+        id=entry.id,
+        at=entry.at,
+        key=entry.key_id,
+        token=entry.token_id,
+        endpoint=entry.endpoint,
+        model=entry.model,
+        state=entry.state,
+        status=entry.status,
+        request_id=entry.request_id,
+        upstream_request_id=entry.upstream_request_id,
+        images=entry.images,
+        bytes_before=entry.bytes_before,
+        bytes_after=entry.bytes_after,
+        usage=None if entry.usage is None else dict(entry.usage),
+        cost_usd=entry.cost_usd,
+        bound_usd=entry.bound_usd,
+        timing_ms=dict(entry.timing_ms),
+    )
+
+
+def _csv(entries: Iterable[EntryBody]) -> str:
+    """One line a request; `usage` and `timing_ms` as JSON."""
+    written = StringIO()
+    writer = csv.DictWriter(written, list(EntryBody.model_fields))
+    writer.writeheader()
+    for entry in entries:
+        row = entry.model_dump()
+        for name in ("usage", "timing_ms"):
+            row[name] = json.dumps(row[name])
+        for name in ("cost_usd", "bound_usd"):
+            row[name] = None if row[name] is None else f"{dollars(row[name]):.9f}"
+        writer.writerow(row)
+    return written.getvalue()
