@@ -1,6 +1,6 @@
 """The main path and everything that is only its own. `app.web` reaches the capabilities through here alone."""
 
-from app.ledger import Entry, RateLimit, UsageGroup
+from app.ledger import RateLimit
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
     JsonObject,
@@ -33,7 +33,6 @@ __all__ = [
     "Answer",
     "AnswerStream",
     "Call",
-    "Entry",
     "Estimate",
     "FileFacts",
     "ImageReport",
@@ -51,7 +50,6 @@ __all__ = [
     "Stopwatch",
     "Unfolding",
     "UnusableImage",
-    "UsageGroup",
     "VisionRequest",
     "answer",
     "billing_hints",

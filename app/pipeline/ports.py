@@ -84,7 +84,7 @@ class Ledger(Protocol):
         *,
         group_by: GroupBy = "key",
     ) -> UsageReport: ...
-    async def page(  # noqa: D102, PLR0913 - the filters of a report
+    async def page(  # noqa: D102 - the filters of a report
         self,
         *,
         state: EntryState | None = None,

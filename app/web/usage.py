@@ -8,11 +8,10 @@ from io import StringIO
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain import Caller
 from app.errors import AppError, ErrorCode
-from app.pipeline import Entry, UsageGroup
 from app.web.answers import Usd, dollars
 from app.web.deps import CallerOf, ServicesOf
 
@@ -25,7 +24,13 @@ Key = Annotated[str | None, Query(max_length=64, description="Only this key, by 
 router = APIRouter(tags=["usage"])
 
 
-class TokensBody(BaseModel):
+class _OfTheLedger(BaseModel):
+    """A body whose fields are those of a value of the ledger."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class TokensBody(_OfTheLedger):
     """Tokens by kind."""
 
     input: int
@@ -34,7 +39,7 @@ class TokensBody(BaseModel):
     cache_creation: int
 
 
-class SumBody(BaseModel):
+class SumBody(_OfTheLedger):
     """Requests that are settled, or whose end nobody knows, and what is known to have been billed for them."""
 
     requests: int
@@ -48,7 +53,7 @@ class SumBody(BaseModel):
 class GroupBody(SumBody):
     """The sum of one key, model, day or endpoint."""
 
-    key: str
+    key: Annotated[str, Field(validation_alias="name")]
 
 
 class UsageBody(BaseModel):
@@ -58,13 +63,13 @@ class UsageBody(BaseModel):
     total: SumBody
 
 
-class EntryBody(BaseModel):
+class EntryBody(_OfTheLedger):
     """One request of the ledger."""
 
     id: str
     at: datetime
-    key: str
-    token: str | None
+    key: Annotated[str, Field(validation_alias="key_id")]
+    token: Annotated[str | None, Field(validation_alias="token_id")]
     endpoint: str
     model: str
     state: Literal["reserved", "settled", "released", "unknown"]
@@ -98,8 +103,8 @@ async def usage(
 ) -> UsageBody:
     """Sums by key, model, day of UTC or endpoint."""
     report = await services.ledger.usage(_keys(caller, key), _aware(since), _aware(to), group_by=group_by)
-    groups = [GroupBody(key=group.name, **_sum(group)) for group in report.groups]
-    return UsageBody(groups=groups, total=SumBody(**_sum(report.total)))
+    groups = [GroupBody.model_validate(group) for group in report.groups]
+    return UsageBody(groups=groups, total=SumBody.model_validate(report.total))
 
 
 @router.get("/v1/usage/requests", summary="The ledger, request by request", response_model=LedgerBody)
@@ -124,7 +129,7 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
         limit=limit,
         after=page,
     )
-    body = LedgerBody(requests=[_entry(entry) for entry in found.entries], next_page=found.next_page)
+    body = LedgerBody(requests=[EntryBody.model_validate(entry) for entry in found.entries], next_page=found.next_page)
     if "text/csv" not in request.headers.get("accept", ""):
         return Response(body.model_dump_json(), media_type="application/json")
     following = {} if found.next_page is None else {"x-next-page": found.next_page}
@@ -147,45 +152,6 @@ def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
 def _aware(instant: datetime | None) -> datetime | None:
     """The instant, taken as one of UTC where it does not say."""
     return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
-
-
-def _sum(group: UsageGroup) -> dict[str, object]:
-    tokens = group.tokens
-    return {
-        "requests": group.requests,
-        "images": group.images,
-        "tokens": TokensBody(
-            input=tokens.input,
-            output=tokens.output,
-            cache_read=tokens.cache_read,
-            cache_creation=tokens.cache_creation,
-        ),
-        "cost_usd": group.cost_usd,
-        "unknown_usd": group.unknown_usd,
-        "unpriced": group.unpriced,
-    }
-
-
-def _entry(entry: Entry) -> EntryBody:
-    return EntryBody(
-        id=entry.id,
-        at=entry.at,
-        key=entry.key_id,
-        token=entry.token_id,
-        endpoint=entry.endpoint,
-        model=entry.model,
-        state=entry.state,
-        status=entry.status,
-        request_id=entry.request_id,
-        upstream_request_id=entry.upstream_request_id,
-        images=entry.images,
-        bytes_before=entry.bytes_before,
-        bytes_after=entry.bytes_after,
-        usage=None if entry.usage is None else dict(entry.usage),
-        cost_usd=entry.cost_usd,
-        bound_usd=entry.bound_usd,
-        timing_ms=dict(entry.timing_ms),
-    )
 
 
 def _csv(entries: Iterable[EntryBody]) -> str:
