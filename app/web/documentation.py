@@ -61,10 +61,28 @@ _EXAMPLES: tuple[AppError, ...] = (
     ImageError(ErrorCode.URL_TOO_LARGE, "example.org sent more than 33554432 bytes", limit=33_554_432).about(1, None),
     AppError(ErrorCode.INVALID_KEY, "no key was sent"),
     AppError(
+        ErrorCode.BUDGET_EXHAUSTED,
+        "the budget of this key is 50.00 USD a month: 48.10 spent, 1.50 reserved by running requests, and this one may "
+        "cost up to 0.91; it renews at 2026-12-01T00:00:00Z",
+        budget_usd=50.0,
+        spent_usd=48.1,
+        reserved_usd=1.5,
+        bound_usd=0.91,
+        renews_at="2026-12-01T00:00:00Z",
+    ),
+    AppError(
         ErrorCode.MAX_COST_EXCEEDED, "this may cost up to 0.091400 USD; max_cost_usd is 0.05", actual=0.0914, limit=0.05
     ),
     ImageError(ErrorCode.FILE_NOT_FOUND, "no such file").about(1, None),
     AppError(ErrorCode.BODY_TOO_LARGE, "the body is 300000000 bytes; the limit is 268435456 bytes", limit=268_435_456),
+    AppError(
+        ErrorCode.RATE_LIMITED,
+        "the limit of this key is 60 requests a minute, and this request has 1; it fits in 1 s",
+        kind="requests",
+        limit=60,
+        actual=1,
+        retry_after_s=1,
+    ),
     ImageError(ErrorCode.BUSY, "every image worker was taken for 10 s, the limit", retry_after_s=1).about(3, "a.png"),
     ImageError(ErrorCode.IMAGE_TOO_LARGE, "more than 33554432 bytes, the limit for one picture").about(1, "big.tif"),
     AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id"),
@@ -85,7 +103,7 @@ _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     ),
     UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
 )
-_SPENDING_ONLY = frozenset({ErrorCode.MAX_COST_EXCEEDED})
+_SPENDING_ONLY = frozenset({ErrorCode.BUDGET_EXHAUSTED, ErrorCode.MAX_COST_EXCEEDED, ErrorCode.RATE_LIMITED})
 
 
 MESSAGES_BODY: OpenApi = {

@@ -1,0 +1,218 @@
+"""The ledger as the rest of the service sees it, with the tasks it owns; the statements are next door, in `sql`."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from app.database.sql import Database
+from app.domain import Spender
+from app.ledger.records import RateLimit, Reservation, Settlement, Spending
+from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
+from app.ledger.sql.commits import DATABASE_ERRORS, Commits, open_commits
+from app.ledger.sql.instances import MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
+from app.ledger.sql.reporting import read_page, read_spending, read_usage
+from app.ledger.sql.reserving import write_reservation
+from app.ledger.sql.settling import NeverReservedError, write_settlement
+
+HEARTBEAT_S = 5.0
+DEAD_AFTER = timedelta(seconds=30)
+
+_BEATS_TO_A_SWEEP = 6
+_RETRY_DELAYS_S = (0.1, 0.5, 2.0)
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+_RELEASED = Settlement("released", None, None, {}, None, 0, 0, 0, {})
+
+
+class Clock(Protocol):
+    """Tells the time, as an instant in UTC."""
+
+    def now(self) -> datetime: ...  # noqa: D102
+
+
+class Ledger:
+    """What every request may cost and did cost. Made by `open_ledger`."""
+
+    def __init__(
+        self, database: Database, commits: Commits, clock: Clock, instance_id: str, retry_delays_s: Sequence[float]
+    ) -> None:
+        """The parts belong to whoever opened them."""
+        self._database = database
+        self._commits = commits
+        self._clock = clock
+        self._instance_id = instance_id
+        self._retry_delays_s = retry_delays_s
+        self._running: set[asyncio.Task[Any]] = set()
+        self._owed: dict[str, Settlement] = {}
+
+    async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]:
+        """What is left of each limit by the minute; from now on the bound counts as spent, until it is settled.
+
+        A caller that is cancelled meanwhile has reserved nothing: what was written all the same is released.
+
+        Raises:
+            AppError: a budget (`budget_exhausted`) or a limit (`rate_limited`) has no room for it; nothing is changed.
+        """
+        write = partial(write_reservation, reservation, self._instance_id)
+        reserving = self._own(self._commits(write))
+        try:
+            return await asyncio.shield(reserving)
+        except asyncio.CancelledError:
+            self._own(self._undo(reserving, reservation.id))
+            raise
+
+    async def settle(self, id: str, settlement: Settlement) -> bool:  # noqa: A002 - the word for it
+        """Whether this settled it: once, however often it is asked, but for what was `unknown`, which may become known.
+
+        Goes on when its caller is cancelled, and tries again when the database fails. Where that does not pass, the
+        figures are in the log, False comes back, and it is tried again until the process ends; after that the row is
+        `unknown`.
+        """
+        return await asyncio.shield(self._own(self._settle(id, settlement)))
+
+    async def spending_of(self, spender: Spender) -> Spending:
+        """What is spent and reserved in the spender's current period."""
+        async with self._database.reading() as connection:
+            return await read_spending(spender, self._clock.now(), connection)
+
+    async def usage(
+        self,
+        key_ids: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        group_by: GroupBy = "key",
+    ) -> UsageReport:
+        """Sums over what was settled, of those keys or all, from `since` until before `until`."""
+        async with self._database.reading() as connection:
+            return await read_usage(connection, key_ids, since, until, group_by)
+
+    async def page(
+        self,
+        *,
+        state: EntryState | None = None,
+        key_ids: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page:
+        """Single requests, newest first; `after` is the `next_page` of the page before.
+
+        Raises:
+            AppError: `after` is none that was given out (`invalid_request`).
+        """
+        async with self._database.reading() as connection:
+            return await read_page(
+                connection, state=state, key_ids=key_ids, since=since, until=until, limit=limit, after=after
+            )
+
+    async def sweep(self) -> int:
+        """How many requests of dead processes were marked unknown; settlements that failed before are tried again."""
+        for owed_id, settlement in list(self._owed.items()):
+            with suppress(*DATABASE_ERRORS):
+                await self._commits(partial(write_settlement, owed_id, settlement, self._clock.now()))
+                self._owed.pop(owed_id, None)
+        now = self._clock.now()
+        marked = MOST_AT_ONCE
+        total = 0
+        while marked == MOST_AT_ONCE:
+            marked = await self._commits(partial(mark_unknown_of_the_dead, now - DEAD_AFTER, now))
+            total += marked
+        if total:
+            _log.warning("%d requests of processes that died are unknown now, and count with their bounds", total)
+        return total
+
+    async def _settle(self, reservation_id: str, settlement: Settlement) -> bool:
+        write = partial(write_settlement, reservation_id, settlement, self._clock.now())
+        for delay_s in (*self._retry_delays_s, None):
+            try:
+                return await self._commits(write)
+            except NeverReservedError:
+                _log.error("request %s was never reserved and cannot be settled: %s", reservation_id, _told(settlement))
+                return False
+            except Exception as error:  # noqa: BLE001 - whatever it is, the figures must not be lost
+                if delay_s is None:
+                    _log.error("request %s is not settled: %s", reservation_id, _told(settlement), exc_info=error)
+                else:
+                    await asyncio.sleep(delay_s)
+        self._owed[reservation_id] = settlement
+        return False
+
+    async def _undo(self, reserving: "asyncio.Task[tuple[RateLimit, ...]]", reservation_id: str) -> None:
+        """Release what was reserved for a caller who has left, if it was."""
+        await asyncio.wait([reserving])
+        if not reserving.cancelled() and reserving.exception() is None:
+            await self._settle(reservation_id, _RELEASED)
+
+    def _own(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """A task that outlives its caller, not the ledger."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def finish(self) -> None:
+        """Wait for everything that was begun."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+
+@asynccontextmanager
+async def open_ledger(
+    database: Database, clock: Clock, instance_id: str, *, retry_delays_s: Sequence[float] = _RETRY_DELAYS_S
+) -> AsyncGenerator[Ledger]:
+    """The ledger, for a process with that id, which no other that runs may have.
+
+    What dead processes left reserved is marked first. On exit everything that was begun is finished, and what the
+    process leaves reserved itself is unknown.
+    """
+    async with open_commits(database) as commits:
+        ledger = Ledger(database, commits, clock, instance_id, retry_delays_s)
+        await commits(partial(begin, instance_id, clock.now()))
+        await ledger.sweep()
+        heart = asyncio.create_task(_live(ledger, commits, clock, instance_id), name="ledger heartbeat")
+        try:
+            yield ledger
+        finally:
+            heart.cancel()
+            await asyncio.shield(asyncio.create_task(_leave(heart, ledger, commits, clock, instance_id)))
+
+
+async def _live(ledger: Ledger, commits: Commits, clock: Clock, instance_id: str) -> None:
+    """Heartbeats, and now and then a look for the dead."""
+    beats = 0
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        beats += 1
+        try:
+            await commits(partial(beat, instance_id, clock.now()))
+            if beats % _BEATS_TO_A_SWEEP == 0:
+                await ledger.sweep()
+        except DATABASE_ERRORS as error:
+            _log.warning("no heartbeat of the ledger: %s", type(error).__name__, exc_info=error)
+
+
+async def _leave(heart: "asyncio.Task[None]", ledger: Ledger, commits: Commits, clock: Clock, instance_id: str) -> None:
+    await asyncio.wait([heart])
+    await ledger.finish()
+    try:
+        await ledger.sweep()
+        await commits(partial(end, instance_id, clock.now()))
+    except DATABASE_ERRORS as error:
+        _log.error("the ledger closed without a word to the database", exc_info=error)
+
+
+def _told(settlement: Settlement) -> str:
+    """The figures, for the log."""
+    return (
+        f"{settlement.state}, status {settlement.status}, cost {settlement.cost_usd} USD, {settlement.images} images, "
+        f"usage {dict(settlement.usage)}, upstream id {settlement.upstream_request_id}"
+    )

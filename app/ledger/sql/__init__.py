@@ -1,0 +1,1 @@
+"""The ledger's statements; nothing else of it knows SQL."""

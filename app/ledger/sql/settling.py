@@ -1,0 +1,103 @@
+"""Writes down what became of a request, once, and moves its sums from reserved to settled."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.tables import requests
+from app.domain import Json, Usage
+from app.ledger.money import cost_nanousd
+from app.ledger.periods import period_keys
+from app.ledger.records import Settlement
+from app.ledger.reports import TOKEN_FIELDS
+from app.ledger.sql.sums import Sum, add
+from app.ledger.sql.texts import storable
+
+_MOST_TOKENS = 2**31
+
+_columns: list[ColumnElement[Any]] = [
+    requests.c.id,
+    requests.c.at,
+    requests.c.key_id,
+    requests.c.token_id,
+    requests.c.state,
+    requests.c.bound_nanousd,
+]
+
+
+class NeverReservedError(LookupError):
+    """There is no such row: nothing was reserved under that id."""
+
+
+async def write_settlement(
+    reservation_id: str, settlement: Settlement, now: datetime, connection: AsyncConnection
+) -> bool:
+    """Whether it was settled by this; False where it already was.
+
+    What is unknown may still be settled or released, once: an answer may come after its process was taken for dead.
+
+    Raises:
+        NeverReservedError: no such row.
+    """
+    query = select(*_columns).where(requests.c.id == reservation_id).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NeverReservedError(reservation_id)
+    if row.state != "reserved" and (row.state, settlement.state == "unknown") != ("unknown", False):
+        return False
+    await connection.execute(update(requests).where(requests.c.id == reservation_id), _values(settlement, now))
+    await add(connection, _moved(row, settlement))
+    return True
+
+
+def _moved(row: Row[Any], settlement: Settlement) -> list[Sum]:
+    """What is added to every sum that the reservation stands in, of its own time."""
+    bound: int = row.bound_nanousd
+    reserved, settled = (-bound, 0) if row.state == "reserved" else (0, -bound)
+    settled += bound if settlement.state == "unknown" else _cost(settlement) or 0
+    given_back = -1 if settlement.state == "released" else 0
+    return [
+        Sum(spender, period, reserved, settled, given_back)
+        for spender in (row.key_id, row.token_id)
+        if spender is not None
+        for period in period_keys(row.at)
+    ]
+
+
+def _cost(settlement: Settlement) -> int | None:
+    match settlement.state:
+        case "released":
+            return 0
+        case "unknown":
+            return None
+        case "settled":
+            return None if settlement.cost_usd is None else cost_nanousd(settlement.cost_usd)
+
+
+def _values(settlement: Settlement, now: datetime) -> dict[str, object]:
+    upstream = settlement.upstream_request_id
+    return {
+        "state": settlement.state,
+        "cost_nanousd": _cost(settlement),
+        "status": settlement.status,
+        "upstream_request_id": None if upstream is None else storable(upstream, 200),
+        "images": settlement.images,
+        "bytes_before": settlement.bytes_before,
+        "bytes_after": settlement.bytes_after,
+        "usage": _countable(settlement.usage),
+        "timing_ms": dict(settlement.timing_ms),
+        "settled_at": now,
+    }
+
+
+def _countable(usage: Usage) -> dict[str, Json]:
+    """The usage with nothing but whole numbers where reports sum: one odd value would fail every one of them."""
+    counts: Mapping[str, Json] = {
+        field: count if type(count) is int and 0 <= count < _MOST_TOKENS else 0  # true is an int to Python
+        for field in TOKEN_FIELDS.values()
+        if (count := usage.get(field)) is not None
+    }
+    return {**usage, **counts}
