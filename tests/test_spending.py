@@ -1,0 +1,229 @@
+"""What the ledger says of every request that may spend, however it ends; asked through the front door."""
+
+import base64
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.conftest import StartService
+
+Maker = Callable[..., bytes]
+Ask = Callable[..., httpx2.Response]
+
+MODEL = "claude-sonnet-5-5"
+
+
+@pytest.fixture
+def fresh(start_service: StartService) -> httpx2.Client:
+    """A service whose ledger is empty, and which does not wait long."""
+    return start_service(upstream_timeout_s=0.5, upstream_max_retries=0)
+
+
+def rows(service: httpx2.Client, **filters: str) -> list[dict[str, Any]]:
+    return service.get("/v1/usage/requests", params=filters).json()["requests"]
+
+
+def the_row(service: httpx2.Client) -> dict[str, Any]:
+    """The only row, once it is no longer reserved; a stream is settled right behind its last byte."""
+    for _ in range(200):
+        [row] = rows(service)
+        if row["state"] != "reserved":
+            return row
+    pytest.fail("it is never settled")
+
+
+def analyze(service: httpx2.Client, photo: Maker, fault: str = "", **fields: str) -> httpx2.Response:
+    headers = {"x-vision-proxy-sandbox-fault": fault} if fault else {}
+    return service.post("/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}, data=fields, headers=headers)
+
+
+def message(photo: Maker, **fields: object) -> dict[str, object]:
+    source = {"type": "base64", "media_type": "image/jpeg", "data": base64.b64encode(photo(64, 48)).decode()}
+    content = [{"type": "image", "source": source}, {"type": "text", "text": "What?"}]
+    return {"model": MODEL, "max_tokens": 20, "messages": [{"role": "user", "content": content}], **fields}
+
+
+def test_an_answer_is_settled_with_what_it_cost(fresh: httpx2.Client, photo: Maker) -> None:
+    answer = analyze(fresh, photo).json()
+
+    [row] = rows(fresh)
+    assert (row["state"], row["status"], row["endpoint"], row["model"], row["images"]) == (
+        "settled",
+        200,
+        "/v1/analyze",
+        MODEL,
+        1,
+    )
+    assert row["cost_usd"] == answer["cost"]["total_usd"]
+    assert row["cost_usd"] <= row["bound_usd"]
+    assert row["usage"] == answer["usage"]
+    assert (row["request_id"], row["upstream_request_id"]) == (answer["request_id"], answer["upstream_request_id"])
+    assert (row["bytes_before"], row["bytes_after"]) == (
+        answer["images"][0]["original"]["size_bytes"],
+        answer["images"][0]["sent"]["size_bytes"],
+    )
+    assert {"receive", "normalize", "upstream", "total"} <= set(row["timing_ms"])
+
+
+def test_a_message_is_settled_with_what_it_cost(fresh: httpx2.Client, photo: Maker) -> None:
+    answer = fresh.post("/v1/messages", json=message(photo))
+
+    [row] = rows(fresh)
+    assert (row["state"], row["endpoint"]) == ("settled", "/v1/messages")
+    assert row["cost_usd"] == answer.json()["usage"]["cost"]
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
+def test_a_stream_is_settled_at_its_end(fresh: httpx2.Client, photo: Maker, path: str) -> None:
+    if path == "/v1/analyze":
+        analyze(fresh, photo, stream="true")
+    else:
+        fresh.post(path, json=message(photo, stream=True))
+
+    row = the_row(fresh)
+    assert (row["state"], row["usage"]["output_tokens"] > 1) == ("settled", True)
+    assert 0 < row["cost_usd"] <= row["bound_usd"]
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
+def test_a_stream_that_breaks_is_settled_with_what_had_been_billed(
+    fresh: httpx2.Client, photo: Maker, path: str
+) -> None:
+    headers = {"x-vision-proxy-sandbox-fault": "cut"}
+    if path == "/v1/analyze":
+        analyze(fresh, photo, "cut", stream="true")
+    else:
+        fresh.post(path, json=message(photo, stream=True), headers=headers)
+
+    row = the_row(fresh)
+    assert row["state"] == "settled"
+    assert row["usage"]["input_tokens"] > 0
+    assert row["cost_usd"] > 0
+
+
+@pytest.mark.parametrize(("fault", "status"), [("400-spend", 400), ("529", 529), ("500", 500)])
+def test_a_refusal_of_the_vendor_gives_the_reservation_back(
+    fresh: httpx2.Client, photo: Maker, fault: str, status: int
+) -> None:
+    analyze(fresh, photo, fault)
+
+    [row] = rows(fresh)
+    assert (row["state"], row["status"], row["cost_usd"]) == ("released", status, 0)
+
+
+def test_a_call_that_nobody_answered_may_have_cost_its_bound(fresh: httpx2.Client, photo: Maker) -> None:
+    assert analyze(fresh, photo, "slow=45").status_code == 504
+
+    [row] = rows(fresh)
+    assert (row["state"], row["status"], row["cost_usd"]) == ("unknown", None, None)
+    total = fresh.get("/v1/usage").json()["total"]
+    assert (total["cost_usd"], total["unknown_usd"]) == (0, row["bound_usd"])
+
+
+def test_a_client_that_leaves_during_a_call_leaves_its_bound(
+    start_service: StartService, sandbox: httpx2.Client, photo: Maker, case: str
+) -> None:
+    service = start_service()
+    headers = {"x-vision-proxy-sandbox-fault": "slow=45", "x-vision-proxy-sandbox-case": case}
+    with suppress(httpx2.ReadTimeout):
+        service.post("/v1/analyze", files={"image": photo(64, 48)}, headers=headers, timeout=1)
+    sandbox.get("/sandbox/journal", params={"settled": "true"})
+
+    while not (found := rows(service, state="unknown")):
+        assert rows(service, state="reserved"), "it is settled otherwise"
+
+    assert found[0]["bound_usd"] > 0
+
+
+def test_what_is_refused_before_it_is_sent_leaves_no_row(fresh: httpx2.Client, photo: Maker) -> None:
+    fresh.post("/v1/analyze", files={"image": b"no picture"})
+    analyze(fresh, photo, max_cost_usd="0.000001")
+
+    assert rows(fresh) == []
+
+
+def test_a_picture_that_turns_out_to_be_broken_gives_the_reservation_back(fresh: httpx2.Client, photo: Maker) -> None:
+    broken = photo(4000, 3000)[:-100_000]
+
+    assert fresh.post("/v1/analyze", files={"image": broken}).status_code == 400
+
+    assert [row["state"] for row in rows(fresh)] == ["released"]
+
+
+def test_what_costs_nothing_leaves_no_row(fresh: httpx2.Client, photo: Maker) -> None:
+    files = {"image": photo(64, 48)}
+    fresh.post("/v1/estimate", files=files, data={"exact": "true"}).raise_for_status()
+    fresh.post("/v1/normalize", files=files).raise_for_status()
+    body = message(photo)
+    del body["max_tokens"]
+    fresh.post("/v1/messages/count_tokens", json=body).raise_for_status()
+
+    assert rows(fresh) == []
+
+
+def test_a_mended_request_is_one_row(fresh: httpx2.Client, photo: Maker) -> None:
+    picture = photo(1500, 1000)
+    headers = {"x-vision-proxy-sandbox-fault": "dimensions; times=1"}
+
+    response = fresh.post("/v1/analyze", files={"image": picture}, headers=headers)
+
+    assert [row["state"] for row in rows(fresh)] == [("settled" if response.status_code == 200 else "released")]
+
+
+@pytest.mark.parametrize("group_by", ["key", "model", "day", "endpoint"])
+def test_sums_equal_those_of_the_requests(fresh: httpx2.Client, photo: Maker, group_by: str) -> None:
+    for model in (MODEL, "claude-haiku-4-5", MODEL):
+        analyze(fresh, photo, model=model)
+    fresh.post("/v1/messages", json=message(photo))
+
+    report = fresh.get("/v1/usage", params={"group_by": group_by}).json()
+
+    found = rows(fresh)
+    cost = sum(Decimal(str(row["cost_usd"])) for row in found)
+    assert Decimal(str(report["total"]["cost_usd"])) == cost
+    assert sum(Decimal(str(group["cost_usd"])) for group in report["groups"]) == cost
+    assert report["total"]["requests"] == len(found) == 4
+    assert report["total"]["tokens"]["input"] == sum(row["usage"]["input_tokens"] for row in found)
+    names = {"key": {"key_open"}, "model": {MODEL, "claude-haiku-4-5"}, "endpoint": {"/v1/analyze", "/v1/messages"}}
+    assert {group["key"] for group in report["groups"]} == names.get(group_by, {found[0]["at"][:10]})
+
+
+def test_the_ledger_is_paged_newest_first(fresh: httpx2.Client, photo: Maker) -> None:
+    ids = [analyze(fresh, photo).json()["request_id"] for _ in range(5)]
+    seen: list[str] = []
+    page: str | None = None
+    while True:
+        params = {"limit": "2", **({"page": page} if page else {})}
+        body = fresh.get("/v1/usage/requests", params=params).json()
+        seen += [row["request_id"] for row in body["requests"]]
+        page = body["next_page"]
+        if page is None:
+            break
+
+    assert seen == ids[::-1]
+
+
+def test_the_ledger_as_csv(fresh: httpx2.Client, photo: Maker) -> None:
+    answer = analyze(fresh, photo).json()
+
+    response = fresh.get("/v1/usage/requests", headers={"accept": "text/csv"})
+
+    head, line = response.text.splitlines()
+    assert response.headers["content-type"].startswith("text/csv")
+    assert head.startswith("id,at,key,token,endpoint,model,state,status,")
+    assert f"{answer['cost']['total_usd']:.9f}" in line
+    assert json.dumps(answer["usage"]).replace('"', '""') in line
+
+
+def test_the_ledger_holds_no_prompt_and_no_answer(fresh: httpx2.Client, photo: Maker) -> None:
+    fresh.post("/v1/analyze", files={"image": ("secret-name.jpg", photo(64, 48))}, data={"prompt": "secret-prompt"})
+
+    text = fresh.get("/v1/usage/requests").text
+
+    assert "secret" not in text
+    assert "[sandbox]" not in text
