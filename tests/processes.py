@@ -60,11 +60,13 @@ class Running:
 
 
 @contextmanager
-def running_service(**settings: object) -> Generator[Running]:
-    """The service with its own sandbox, as `vision-proxy serve` starts it, once it listens."""
+def running_service(upstream: str | None = None, **settings: object) -> Generator[Running]:
+    """The service as `vision-proxy serve` starts it, once it listens; with its own sandbox, or that one `upstream`."""
     if not (PROC / "self" / "status").is_file():
         pytest.skip("this machine has no /proc, so nobody can say what a process takes")
     variables = {f"VISION_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+    if upstream is not None:
+        variables |= {"ANTHROPIC_BASE_URL": upstream, "ANTHROPIC_API_KEY": "test"}
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
