@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench bench-imaging bench-load format lock clean
+.PHONY: run test lint bench bench-imaging bench-ledger bench-load format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -24,6 +24,9 @@ bench: $(VENV)/.dev  ## added latency, direct against through; loopback only
 
 bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory, health; loopback only
 	PYTHONPATH=. $(BIN)/python bench/load.py
+
+bench-ledger: $(VENV)/.dev  ## pairs of reserve and settle on SQLite and PostgreSQL; files of this machine
+	PYTHONPATH=. $(BIN)/python bench/ledger.py
 
 bench-imaging: $(VENV)/.dev  ## pixel work beside Pillow, libvips and, where npm is, sharp; no network once installed
 	-@command -v npm >/dev/null && npm ci --prefix bench/sharp --ignore-scripts --no-audit --no-fund --silent

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
-_UNTROUBLED = "-F -h '' -c max_connections=60 -c shared_buffers=16MB"  # nothing is kept, so nothing is synced
+_MODEST = "-h '' -c max_connections=60 -c shared_buffers=16MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,22 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Generator[Postgres]:
+def running_postgres(*, synced: bool = False) -> Generator[Postgres]:
     """A server, ended with all it held on exit.
 
     PostgreSQL refuses to run as root, so root starts it as `nobody`. The wheel's own way would add a user to the
-    machine and open every folder on the way to the wheel.
+    machine and open every folder on the way to the wheel. Nothing is kept, so nothing is synced, save for benchmarks.
     """
     home = Path(tempfile.mkdtemp(prefix="postgres-"))  # not pytest's: the path of a socket may have 100 characters
     server = Postgres(home, _binaries(home))
     data = f"--pgdata={home}/data"
+    unsynced = "" if synced else "-F"
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(home, nobody.pw_uid, nobody.pw_gid)
         server.run("initdb", data, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
-        server.run("pg_ctl", "start", data, "--wait", f"--log={home}/log", f"--options={_UNTROUBLED} -k {home}")
+        server.run("pg_ctl", "start", data, "--wait", f"--log={home}/log", f"--options={_MODEST} {unsynced} -k {home}")
         try:
             yield server
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -167,7 +167,12 @@ class Ledger:
 
 @asynccontextmanager
 async def open_ledger(
-    database: Database, clock: Clock, instance_id: str, *, retry_delays_s: Sequence[float] = _RETRY_DELAYS_S
+    database: Database,
+    clock: Clock,
+    instance_id: str,
+    *,
+    heartbeat_s: float = HEARTBEAT_S,
+    retry_delays_s: Sequence[float] = _RETRY_DELAYS_S,
 ) -> AsyncGenerator[Ledger]:
     """The ledger, for a process with that id, which no other that runs may have.
 
@@ -178,7 +183,9 @@ async def open_ledger(
         ledger = Ledger(database, commits, clock, instance_id, retry_delays_s)
         await commits(partial(begin, instance_id, clock.now()))
         await ledger.sweep()
-        heart = asyncio.create_task(_live(ledger, commits, clock, instance_id), name="ledger heartbeat")
+        heart = asyncio.create_task(
+            _live(ledger, partial(_beat, commits, clock, instance_id), heartbeat_s), name="ledger heartbeat"
+        )
         try:
             yield ledger
         finally:
@@ -186,14 +193,18 @@ async def open_ledger(
             await asyncio.shield(asyncio.create_task(_leave(heart, ledger, commits, clock, instance_id)))
 
 
-async def _live(ledger: Ledger, commits: Commits, clock: Clock, instance_id: str) -> None:
+async def _beat(commits: Commits, clock: Clock, instance_id: str) -> None:
+    await commits(partial(beat, instance_id, clock.now()))
+
+
+async def _live(ledger: Ledger, one_beat: Callable[[], Awaitable[None]], heartbeat_s: float) -> None:
     """Heartbeats, and now and then a look for the dead."""
     beats = 0
     while True:
-        await asyncio.sleep(HEARTBEAT_S)
+        await asyncio.sleep(heartbeat_s)
         beats += 1
         try:
-            await commits(partial(beat, instance_id, clock.now()))
+            await one_beat()
             if beats % _BEATS_TO_A_SWEEP == 0:
                 await ledger.sweep()
         except DATABASE_ERRORS as error:

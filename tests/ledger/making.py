@@ -32,9 +32,12 @@ class Clock:
 
 
 @asynccontextmanager
-async def opened(url: str, clock: Clock, instance_id: str = "one") -> AsyncGenerator[Ledger]:
+async def opened(url: str, clock: Clock, instance_id: str = "one", heartbeat_s: float = 5) -> AsyncGenerator[Ledger]:
     """A ledger with a database connection of its own, as another process has it."""
-    async with open_database(url) as database, open_ledger(database, clock, instance_id) as ledger:
+    async with (
+        open_database(url) as database,
+        open_ledger(database, clock, instance_id, heartbeat_s=heartbeat_s) as ledger,
+    ):
         yield ledger
 
 

@@ -184,6 +184,8 @@ def _behind(cursor: str) -> ColumnElement[bool]:
     microseconds, _, last_id = cursor.partition(".")
     try:
         at = _EPOCH + int(microseconds) * _MICROSECOND
+        if not (last_id.isascii() and last_id.isprintable() and last_id):  # no database takes all text
+            raise ValueError(last_id)  # noqa: TRY301 - it is one more way to be no cursor
     except (ValueError, OverflowError):
         raise AppError(ErrorCode.INVALID_REQUEST, "page: no such page; take it from next_page", field="page") from None
     return or_(requests.c.at < at, and_(requests.c.at == at, requests.c.id < last_id))

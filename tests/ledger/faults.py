@@ -1,0 +1,46 @@
+"""A real database behind a door that a test can hold shut, or that fails so many times, and that counts who enters."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.sql import Database
+
+
+class Doored(Database):
+    """The database of another, for writing only through the door."""
+
+    def __init__(self, real: Database) -> None:
+        self._real = real
+        self._open = asyncio.Event()
+        self._open.set()
+        self.knocked = asyncio.Event()
+        self.failures = 0
+        self.transactions = 0
+
+    def shut(self) -> None:
+        """From now on writers wait before the door; `knocked` tells that one does."""
+        self._open.clear()
+        self.knocked.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        async with self._real.reading() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        self.knocked.set()
+        await self._open.wait()
+        self.transactions += 1
+        if self.failures:
+            self.failures -= 1
+            raise OperationalError("UPDATE", {}, Exception("the database is away"))
+        async with self._real.writing() as connection:
+            yield connection
