@@ -70,13 +70,14 @@ def test_what_was_billed_is_in_the_ledger_whenever_the_service_is_killed(tmp_pat
     chance = random.Random(seed)  # noqa: S311 - no secret
     database_url = f"sqlite+aiosqlite:///{tmp_path}/ledger.db"
     billed: list[str] = []
-    with sandbox_in_thread() as url, httpx2.Client(base_url=url, headers={"x-api-key": "test"}, timeout=60) as sandbox:
+    with sandbox_in_thread() as url:
+        journal = f"{url}/sandbox/journal"
         for _ in range(KILLS):
             with running_service(url, database_url=database_url, image_workers=1) as service:
                 kill_at_some_instant(service, chance.uniform(0, 0.05))
-            visits = sandbox.get("/sandbox/journal", params={"settled": "true"}).json()
+            visits = httpx2.get(journal, params={"settled": "true"}, timeout=60).json()
             billed += [visit["request_id"] for visit in visits if visit["billed"]]
-            sandbox.delete("/sandbox/journal")
+            httpx2.delete(journal)
 
     entries = anyio.run(entries_of, database_url)
     settled = [entry.upstream_request_id for entry in entries if entry.state == "settled"]

@@ -259,6 +259,10 @@ async def test_workers_know_no_secret_of_the_service(monkeypatch: pytest.MonkeyP
 
 async def test_workers_hold_no_file_of_the_service_open() -> None:
     async with watched(workers=2) as pool:
+        async with anyio.create_task_group() as tasks:  # each has one, and is past its first steps then
+            tasks.start_soon(pool.prepare, SMALL)
+            tasks.start_soon(pool.prepare, SMALL)
+
         assert max(map(descriptors, pool.workers)) <= 4  # the three standard ones and its own socket
 
 
