@@ -19,6 +19,9 @@ Write: TypeAlias = Callable[[AsyncConnection], Awaitable[Result]]
 DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is away, locked or full comes as; it may pass."""
 
+_ITS_OWN = (AppError, LookupError, IntegrityError)
+"""What says nothing of the writes beside it."""
+
 _MOST_TOGETHER = 64
 """Writes of one transaction, so that another process of the machine gets its turn."""
 
@@ -98,8 +101,7 @@ class GroupCommit:
 
     async def _write(self, together: Sequence[_Waiting]) -> None:
         try:
-            async with self._database.writing() as connection:
-                told = [await _isolated(waiting.write, connection) for waiting in together]
+            told = await self._run(together)
         except asyncio.CancelledError:
             _fail(together, ConnectionAbortedError("the ledger was closed while this was written"))
             raise
@@ -112,6 +114,17 @@ class GroupCommit:
         else:
             _tell(together, told)
 
+    async def _run(self, together: Sequence[_Waiting]) -> list[object]:
+        """All of them, at first without savepoints, which take as long as the writes: most of the time none refuses."""
+        try:
+            async with self._database.writing() as connection:
+                return [await waiting.write(connection) for waiting in together]
+        except _ITS_OWN as refusal:
+            if len(together) == 1:
+                return [refusal]
+        async with self._database.writing() as connection:
+            return [await _isolated(waiting.write, connection) for waiting in together]
+
 
 async def _isolated(write: Write[object], connection: AsyncConnection) -> object:
     """What it gave back, or the refusal that undid it alone.
@@ -121,8 +134,8 @@ async def _isolated(write: Write[object], connection: AsyncConnection) -> object
     try:
         async with connection.begin_nested():
             return await write(connection)
-    except (AppError, LookupError, IntegrityError) as error:
-        return error
+    except _ITS_OWN as refusal:
+        return refusal
 
 
 def _tell(together: Sequence[_Waiting], told: Sequence[object]) -> None:
