@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.sql import Database
@@ -24,6 +24,11 @@ _ITS_OWN = (AppError, LookupError, IntegrityError)
 
 _MOST_TOGETHER = 64
 """Writes of one transaction, so that another process of the machine gets its turn."""
+
+
+def may_be_written(error: BaseException) -> bool:
+    """Whether the connection broke, so that nobody can tell from the error what became of the transaction."""
+    return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 class Commits(Protocol):
@@ -106,7 +111,7 @@ class GroupCommit:
             _fail(together, ConnectionAbortedError("the ledger was closed while this was written"))
             raise
         except Exception as error:  # noqa: BLE001 - it is the callers', each of whom gets it
-            if len(together) == 1 or isinstance(error, OperationalError):
+            if len(together) == 1 or isinstance(error, (OperationalError, OSError)):
                 _fail(together, error)
                 return
             for waiting in together:  # nothing was written, and it is no fault of the database: find whose it is
