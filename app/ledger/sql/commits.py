@@ -22,6 +22,8 @@ DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 _ITS_OWN = (AppError, LookupError, IntegrityError)
 """What says nothing of the writes beside it."""
 
+_TOO_LATE = "the ledger was closed before this was written"
+
 _MOST_TOGETHER = 64
 """Writes of one transaction, so that another process of the machine gets its turn."""
 
@@ -101,14 +103,16 @@ class GroupCommit:
             await self._write(together)
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Take nothing more; whoever still waits is told so, rather than left to wait for good."""
         self._closed = True
+        while not self._queue.empty():
+            _fail([self._queue.get_nowait()], ConnectionAbortedError(_TOO_LATE))
 
     async def _write(self, together: Sequence[_Waiting]) -> None:
         try:
             told = await self._run(together)
         except asyncio.CancelledError:
-            _fail(together, ConnectionAbortedError("the ledger was closed while this was written"))
+            _fail(together, ConnectionAbortedError(_TOO_LATE))
             raise
         except Exception as error:  # noqa: BLE001 - it is the callers', each of whom gets it
             if len(together) == 1 or isinstance(error, (OperationalError, OSError)):
