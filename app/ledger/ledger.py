@@ -12,7 +12,7 @@ from app.database.sql import Database
 from app.domain import Spender
 from app.ledger.records import RateLimit, Reservation, Settlement, Spending
 from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
-from app.ledger.sql.commits import DATABASE_ERRORS, Commits, open_commits
+from app.ledger.sql.commits import DATABASE_ERRORS, Commits, may_be_written, open_commits
 from app.ledger.sql.instances import MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
 from app.ledger.sql.reporting import read_page, read_spending, read_usage
 from app.ledger.sql.reserving import write_reservation
@@ -55,7 +55,8 @@ class Ledger:
     async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]:
         """What is left of each limit by the minute; from now on the bound counts as spent, until it is settled.
 
-        A caller that is cancelled meanwhile has reserved nothing: what was written all the same is released.
+        A caller that is cancelled meanwhile, or gets an error, has reserved nothing: what was written all the same is
+        released.
 
         Raises:
             AppError: a budget (`budget_exhausted`) or a limit (`rate_limited`) has no room for it; nothing is changed.
@@ -66,6 +67,10 @@ class Ledger:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
             self._own(self._undo(reserving, reservation.id))
+            raise
+        except DATABASE_ERRORS as error:
+            if may_be_written(error):
+                self._own(self._settle(reservation.id, _RELEASED))
             raise
 
     async def settle(self, id: str, settlement: Settlement) -> bool:  # noqa: A002 - the word for it
@@ -149,7 +154,8 @@ class Ledger:
     async def _undo(self, reserving: "asyncio.Task[tuple[RateLimit, ...]]", reservation_id: str) -> None:
         """Release what was reserved for a caller who has left, if it was."""
         await asyncio.wait([reserving])
-        if not reserving.cancelled() and reserving.exception() is None:
+        error = None if reserving.cancelled() else reserving.exception()
+        if not reserving.cancelled() and (error is None or may_be_written(error)):
             await self._settle(reservation_id, _RELEASED)
 
     def _own(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:

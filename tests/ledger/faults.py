@@ -1,4 +1,4 @@
-"""A real database behind a door that a test can hold shut, or that fails so many times, and that counts who enters."""
+"""A real database behind a door that a test can hold shut, that fails or loses an answer, and counts who enters."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -19,6 +19,7 @@ class Doored(Database):
         self._open.set()
         self.knocked = asyncio.Event()
         self.failures = 0
+        self.losing = False
         self.transactions = 0
 
     def shut(self) -> None:
@@ -44,3 +45,6 @@ class Doored(Database):
             raise OperationalError("UPDATE", {}, Exception("the database is away"))
         async with self._real.writing() as connection:
             yield connection
+        if self.losing:
+            self.losing = False
+            raise ConnectionResetError("it was written, and the answer is lost")

@@ -163,6 +163,25 @@ async def test_a_caller_who_leaves_while_it_reserves_has_reserved_nothing(databa
         assert ((await only_entry(ledger)).state, spent.reserved_usd, spent.requests) == ("released", 0, 0)
 
 
+async def test_a_reservation_whose_outcome_was_lost_is_released(database_url: str, clock: Clock) -> None:
+    async with doored(database_url, clock) as (database, ledger):
+        database.losing = True
+        with pytest.raises(ConnectionResetError):
+            await ledger.reserve(reservation())
+        await ledger.finish()
+
+        assert ((await only_entry(ledger)).state, (await ledger.spending_of(KEY)).reserved_usd) == ("released", 0)
+
+
+async def test_a_settlement_whose_outcome_was_lost_is_not_counted_twice(database_url: str, clock: Clock) -> None:
+    async with doored(database_url, clock) as (database, ledger):
+        reservation_id = await reserved(ledger)
+        database.losing = True
+        await ledger.settle(reservation_id, settlement("0.25"))
+
+        assert (await ledger.spending_of(KEY)).settled_usd == Decimal("0.25")
+
+
 async def test_a_database_that_fails_for_a_moment_loses_nothing(database_url: str, clock: Clock) -> None:
     async with doored(database_url, clock) as (database, ledger):
         reservation_id = await reserved(ledger)

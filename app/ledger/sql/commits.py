@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.sql import Database
@@ -19,8 +19,18 @@ Write: TypeAlias = Callable[[AsyncConnection], Awaitable[Result]]
 DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is away, locked or full comes as; it may pass."""
 
+_ITS_OWN = (AppError, LookupError, IntegrityError)
+"""What says nothing of the writes beside it."""
+
+_TOO_LATE = "the ledger was closed before this was written"
+
 _MOST_TOGETHER = 64
 """Writes of one transaction, so that another process of the machine gets its turn."""
+
+
+def may_be_written(error: BaseException) -> bool:
+    """Whether the connection broke, so that nobody can tell from the error what became of the transaction."""
+    return isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 class Commits(Protocol):
@@ -93,24 +103,36 @@ class GroupCommit:
             await self._write(together)
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Take nothing more; whoever still waits is told so, rather than left to wait for good."""
         self._closed = True
+        while not self._queue.empty():
+            _fail([self._queue.get_nowait()], ConnectionAbortedError(_TOO_LATE))
 
     async def _write(self, together: Sequence[_Waiting]) -> None:
         try:
-            async with self._database.writing() as connection:
-                told = [await _isolated(waiting.write, connection) for waiting in together]
+            told = await self._run(together)
         except asyncio.CancelledError:
-            _fail(together, ConnectionAbortedError("the ledger was closed while this was written"))
+            _fail(together, ConnectionAbortedError(_TOO_LATE))
             raise
         except Exception as error:  # noqa: BLE001 - it is the callers', each of whom gets it
-            if len(together) == 1 or isinstance(error, OperationalError):
+            if len(together) == 1 or isinstance(error, (OperationalError, OSError)):
                 _fail(together, error)
                 return
             for waiting in together:  # nothing was written, and it is no fault of the database: find whose it is
                 await self._write([waiting])
         else:
             _tell(together, told)
+
+    async def _run(self, together: Sequence[_Waiting]) -> list[object]:
+        """All of them, at first without savepoints, which take as long as the writes: most of the time none refuses."""
+        try:
+            async with self._database.writing() as connection:
+                return [await waiting.write(connection) for waiting in together]
+        except _ITS_OWN as refusal:
+            if len(together) == 1:
+                return [refusal]
+        async with self._database.writing() as connection:
+            return [await _isolated(waiting.write, connection) for waiting in together]
 
 
 async def _isolated(write: Write[object], connection: AsyncConnection) -> object:
@@ -121,8 +143,8 @@ async def _isolated(write: Write[object], connection: AsyncConnection) -> object
     try:
         async with connection.begin_nested():
             return await write(connection)
-    except (AppError, LookupError, IntegrityError) as error:
-        return error
+    except _ITS_OWN as refusal:
+        return refusal
 
 
 def _tell(together: Sequence[_Waiting], told: Sequence[object]) -> None:

@@ -19,11 +19,9 @@ from app.ledger.sql.texts import storable
 _MOST_TOKENS = 2**31
 
 _columns: list[ColumnElement[Any]] = [
-    requests.c.id,
     requests.c.at,
     requests.c.key_id,
     requests.c.token_id,
-    requests.c.state,
     requests.c.bound_nanousd,
 ]
 
@@ -42,21 +40,22 @@ async def write_settlement(
     Raises:
         NeverReservedError: no such row.
     """
-    query = select(*_columns).where(requests.c.id == reservation_id).with_for_update()
-    row = (await connection.execute(query)).one_or_none()
-    if row is None:
+    values = _values(settlement, now)
+    for before in ("reserved",) if settlement.state == "unknown" else ("reserved", "unknown"):
+        ours = update(requests).where(requests.c.id == reservation_id, requests.c.state == before)
+        row = (await connection.execute(ours.values(values).returning(*_columns))).one_or_none()
+        if row is not None:
+            await add(connection, _moved(row, before, settlement))
+            return True
+    if (await connection.execute(select(requests.c.id).where(requests.c.id == reservation_id))).first() is None:
         raise NeverReservedError(reservation_id)
-    if row.state != "reserved" and (row.state, settlement.state == "unknown") != ("unknown", False):
-        return False
-    await connection.execute(update(requests).where(requests.c.id == reservation_id), _values(settlement, now))
-    await add(connection, _moved(row, settlement))
-    return True
+    return False
 
 
-def _moved(row: Row[Any], settlement: Settlement) -> list[Sum]:
+def _moved(row: Row[Any], before: str, settlement: Settlement) -> list[Sum]:
     """What is added to every sum that the reservation stands in, of its own time."""
     bound: int = row.bound_nanousd
-    reserved, settled = (-bound, 0) if row.state == "reserved" else (0, -bound)
+    reserved, settled = (-bound, 0) if before == "reserved" else (0, -bound)
     settled += bound if settlement.state == "unknown" else _cost(settlement) or 0
     given_back = -1 if settlement.state == "released" else 0
     return [
