@@ -4,6 +4,7 @@ Variables begin with `VISION_PROXY_`, but those of the Anthropic SDK keep the na
 ending in `_FILE` that names a file, such as a mounted secret, to read the value from.
 """
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -35,8 +36,16 @@ class Settings(BaseSettings):
     admin_key: Annotated[
         SecretStr | None,
         Field(
-            description="The key that callers must send. Unset on a loopback address: open. Unset elsewhere: the "
-            "service makes one at each start and prints it once.",
+            description="A key that is always an admin's, set from outside. Unset: keys are in the database; until "
+            "the first is created, a loopback address is open, and elsewhere the first start makes one and prints it "
+            "once.",
+        ),
+    ] = None
+    key_secret: Annotated[
+        SecretStr | None,
+        Field(
+            description="What keys are hashed with (HMAC-SHA-256). Unset: made once and kept in the database. Whoever "
+            "changes it makes every key of the database useless.",
         ),
     ] = None
     default_model: Annotated[str, Field(min_length=1, description="Model of a request that names none.")] = (
@@ -174,7 +183,7 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, _FileTwins(settings_cls)
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "key_secret")
     @classmethod
     def _as_headers_carry_it(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[\x21-\x7e]{16,}", key.get_secret_value()):
@@ -204,6 +213,14 @@ class Settings(BaseSettings):
     def has_upstream(self) -> bool:
         """Whether the operator said how to reach a Claude API."""
         return self.anthropic_api_key is not None or self.anthropic_auth_token is not None
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def image_worker_count(self) -> int:

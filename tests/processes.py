@@ -64,7 +64,8 @@ def running_service(**settings: object) -> Generator[Running]:
     """The service with its own sandbox, as `vision-proxy serve` starts it, once it listens."""
     if not (PROC / "self" / "status").is_file():
         pytest.skip("this machine has no /proc, so nobody can say what a process takes")
-    variables = {f"VISION_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+    own = {"database_url": "sqlite:///:memory:", **settings}  # the keys of one test must not lock another's service
+    variables = {f"VISION_PROXY_{name.upper()}": str(value) for name, value in own.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve", "--port", "0"],
         stderr=subprocess.PIPE,

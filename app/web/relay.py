@@ -21,6 +21,7 @@ def drop_in_policy(caller: Caller, settings: Settings) -> RequestPolicy:
         max_image_bytes=settings.max_image_bytes,
         max_fetched_bytes=settings.max_body_bytes,
         steady=settings.steady,
+        models=caller.models,
     )
 
 
