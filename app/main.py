@@ -15,7 +15,7 @@ from app.pipeline import Key, Services
 from app.pipeline.ports import Clock
 from app.services import new_id, open_services
 from app.settings import Settings, load_settings
-from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations
+from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations, tokens
 from app.web.documentation import DESCRIPTION
 from app.web.errors import add_error_handlers
 from app.web.middleware import Marks
@@ -37,7 +37,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.clock = clock
-    for module in (analyze, estimate, normalize, messages, batches, models, files, keys, operations):
+    for module in (analyze, estimate, normalize, messages, batches, models, files, keys, tokens, operations):
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)

@@ -355,7 +355,7 @@ ANY_KEY = {
     *("/v1/analyze", "/v1/estimate", "/v1/normalize", "/v1/messages", "/v1/messages/count_tokens"),
     *("/v1/models", "/v1/models/{model_id}", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content"),
     *("/v1/messages/batches", "/v1/messages/batches/{batch_id}", "/v1/messages/batches/{batch_id}/cancel"),
-    "/v1/messages/batches/{batch_id}/results",
+    *("/v1/messages/batches/{batch_id}/results", "/v1/tokens"),
 }
 
 
@@ -386,10 +386,15 @@ def test_a_route_that_is_not_public_is_closed_to_whoever_has_no_key(
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in routes() if route[1] in ADMINS])
-def test_a_route_for_admins_is_closed_to_a_plain_key(quick: httpx2.Client, method: str, path: str) -> None:
-    key = create(quick)
+def test_a_route_for_admins_is_closed_to_a_plain_key_and_to_an_admin_s_token(
+    quick: httpx2.Client, method: str, path: str
+) -> None:
+    key = create(quick)["key"]
+    token = quick.post("/v1/tokens", json={"ttl_s": 60}, headers=AS_ADMIN).json()["token"]
 
-    assert told(quick.request(method, filled(path), headers=by(key))) == (403, "admin_only")
+    answers = [quick.request(method, filled(path), headers={"x-api-key": sent}) for sent in (key, token)]
+
+    assert [told(answer) for answer in answers] == [(403, "admin_only")] * 2
 
 
 def test_an_admin_key_of_the_database_manages_keys(quick: httpx2.Client) -> None:

@@ -3,10 +3,11 @@
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from app.access.keys import KEY_PREFIX, Held, Key, caller_of, digest_of, new_secret
+from app.access.keys import KEY_PREFIX, TOKEN_PREFIX, Held, Key, caller_of, digest_of, new_secret
 from app.access.sql import KeyChanges, KeyTable
 from app.access.wrong_keys import WrongKeys
 from app.domain import ENVIRONMENT_ID, OPEN_ID, Caller, Spender
@@ -14,6 +15,11 @@ from app.errors import AppError, ErrorCode
 
 CACHE_S = 3.0
 """Longest that a process goes by what it once read of a key: a revocation elsewhere is felt after that."""
+
+_TOLD_OF_EXPIRY = timedelta(hours=1)
+"""How long a token is still told that it expired, rather than that nobody knows it."""
+
+_STAND_INS = frozenset({ENVIRONMENT_ID, OPEN_ID})
 
 _MOST_CACHED = 10_000
 
@@ -66,7 +72,7 @@ class Keyring:
         Raises:
             AppError: `invalid_key`, `key_expired`, or `rate_limited` where one address sends too many wrong keys.
         """
-        if await self.is_open():
+        if await self.is_open() and not (sent.key or "").startswith(TOKEN_PREFIX):
             return Caller("open", OPEN_ID, admin=True, spenders=(Spender(OPEN_ID),))
         if sent.key is None:
             raise AppError(
@@ -80,6 +86,8 @@ class Keyring:
             self._wrong_keys.count(sent.address)
             raise AppError(ErrorCode.INVALID_KEY, "the key is not known here")
         self._refuse_expired(held)
+        if held.key.origin is not None and sent.origin != held.key.origin:
+            raise AppError(ErrorCode.INVALID_KEY, f"this token is for pages of {held.key.origin} alone")
         return caller_of(held)
 
     async def is_open(self) -> bool:
@@ -173,6 +181,31 @@ class Keyring:
         self._forget()
         return after
 
+    async def create_token(self, token: Key) -> NewKey:
+        """That token, from now on good; tokens that expired more than an hour ago are deleted in passing.
+
+        Raises:
+            AppError: `invalid_key`, the key that makes it is gone.
+        """
+        now = self._clock.now()
+        made = NewKey(token, new_secret(TOKEN_PREFIX))
+        async with self._table.changing(now) as changes:
+            await changes.forget_tokens(now - _TOLD_OF_EXPIRY)
+            if token.parent_id in _STAND_INS:
+                await self._stand_in_for(token.parent_id, changes)
+            elif token.parent_id is None or await changes.get(token.parent_id) is None:
+                raise AppError(ErrorCode.INVALID_KEY, "the key is not known here")
+            await changes.add(token, digest_of(made.secret, self._secret))
+        return made
+
+    async def _stand_in_for(self, key_id: str, changes: KeyChanges) -> None:
+        """A row that tokens of a caller without one can name; it is bound to the admin key of the environment."""
+        digest = _stand_in(key_id, self._admin_digest or "")
+        if await changes.has_row(key_id):
+            await changes.set_digest(key_id, digest)
+        else:
+            await changes.add(Key(key_id, key_id.removeprefix("key_"), self._clock.now()), digest)
+
     async def _keep_an_admin(self, before: Key, after: Key, changes: KeyChanges) -> None:
         """Nothing, where somebody can manage keys after the change as before it."""
         lost = before.lasting_admin and not after.lasting_admin
@@ -190,12 +223,25 @@ class Keyring:
             return held
         self._cache.pop(digest, None)
         held = await self._table.find(digest)
-        if held is None or not hmac.compare_digest(held.digest, digest) or not _holds(held):
+        if held is None or not hmac.compare_digest(held.digest, digest) or not await self._holds(held):
             return None
         if len(self._cache) >= _MOST_CACHED:
             self._cache.clear()
         self._cache[digest] = (self._clock.monotonic() + CACHE_S, held)
         return held
+
+    async def _holds(self, held: Held) -> bool:
+        """Whether no key of the chain is revoked; a stand-in holds as long as the caller that it stands in for."""
+        owner = held.chain[0]
+        if owner.id in _STAND_INS and held.parent is None:
+            return False
+        if owner.id == ENVIRONMENT_ID:
+            return self._admin_digest is not None and hmac.compare_digest(
+                held.parent_digest or "", _stand_in(owner.id, self._admin_digest)
+            )
+        if owner.id == OPEN_ID:
+            return await self.is_open()
+        return all(key.revoked_at is None for key in held.chain)
 
     def _refuse_expired(self, held: Held) -> None:
         for key in held.chain:
@@ -208,9 +254,9 @@ class Keyring:
         self._open_until = float("-inf")
 
 
-def _holds(held: Held) -> bool:
-    """Whether no key of the chain is revoked."""
-    return all(key.revoked_at is None for key in held.chain)
+def _stand_in(key_id: str, digest: str) -> str:
+    """What a stand-in has in place of a digest: no key has it, and another admin key changes it."""
+    return sha256(f"{key_id}:{digest}".encode()).hexdigest()
 
 
 def _found(key: Key | None) -> Key:

@@ -25,6 +25,7 @@ class Access(Protocol):
     async def all(self) -> list[Key]: ...  # noqa: D102
     async def get(self, key_id: str) -> Key: ...  # noqa: D102
     async def create(self, key: Key) -> NewKey: ...  # noqa: D102
+    async def create_token(self, token: Key) -> NewKey: ...  # noqa: D102
     async def create_first(self, key: Key) -> NewKey | None: ...  # noqa: D102
     async def change(self, key_id: str, apply: Callable[[Key], Key]) -> Key: ...  # noqa: D102
     async def revoke(self, key_id: str) -> Key: ...  # noqa: D102

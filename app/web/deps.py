@@ -31,8 +31,35 @@ async def _caller(request: Request, services: Annotated[Services, Depends(_servi
     key = request.headers.get("x-api-key", "").strip() or (bearer.strip() if scheme.lower() == "bearer" else None)
     address = request.client.host if request.client else ""
     caller = await services.access.authenticate(Credentials(key or None, request.headers.get("origin"), address))
-    if caller.id == OPEN_ID:
+    if caller.id == OPEN_ID and not caller.by_token:
         _refuse_foreign_pages(request)
+    _refuse_other_endpoints(request, caller)
+    return caller
+
+
+def endpoint_of(path: str) -> str:
+    """What `endpoints` calls the route of that path: `/v1/files` for `/v1/files/{file_id}/content`."""
+    return path.partition("/{")[0]
+
+
+def _refuse_other_endpoints(request: Request, caller: Caller) -> None:
+    endpoint = endpoint_of(request.scope["route"].path)
+    if caller.endpoints is not None and endpoint not in caller.endpoints:
+        raise AppError(
+            ErrorCode.ENDPOINT_NOT_ALLOWED,
+            f"this token may not use {endpoint}; it may use {', '.join(sorted(caller.endpoints))}",
+            endpoints=sorted(caller.endpoints),
+        )
+
+
+async def _key_holder(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    """Who asks, where that is with a key of its own.
+
+    Raises:
+        AppError: `endpoint_not_allowed`, a token cannot make tokens; or as `_caller`.
+    """
+    if caller.by_token:
+        raise AppError(ErrorCode.ENDPOINT_NOT_ALLOWED, "a token cannot make tokens; send the key itself")
     return caller
 
 
@@ -70,4 +97,5 @@ def _refuse_foreign_pages(request: Request) -> None:
 ServicesOf = Annotated[Services, Depends(_services)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
 CallerOf = Annotated[Caller, Depends(_caller)]
+KeyHolderOf = Annotated[Caller, Depends(_key_holder)]
 AdminOf = Annotated[Caller, Depends(_admin)]

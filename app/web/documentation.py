@@ -81,6 +81,7 @@ _OF_KEYS = frozenset(
     {
         *(ErrorCode.INVALID_REQUEST, ErrorCode.UNKNOWN_FIELD, ErrorCode.INVALID_KEY, ErrorCode.KEY_EXPIRED),
         *(ErrorCode.ADMIN_ONLY, ErrorCode.KEY_NOT_FOUND, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL),
+        *(ErrorCode.ENDPOINT_NOT_ALLOWED, ErrorCode.MODEL_NOT_ALLOWED),
     }
 )
 _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
