@@ -16,6 +16,7 @@ from app.pipeline.ports import Clock
 from app.services import new_id, open_services
 from app.settings import Settings, load_settings
 from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations, tokens
+from app.web.cross_origin import add_cors
 from app.web.documentation import DESCRIPTION
 from app.web.errors import add_error_handlers
 from app.web.middleware import Marks
@@ -41,6 +42,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)
+    if settings.allowed_origins:
+        add_cors(app, settings.allowed_origins)
     return app
 
 

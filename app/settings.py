@@ -48,6 +48,13 @@ class Settings(BaseSettings):
             "changes it makes every key of the database useless.",
         ),
     ] = None
+    cors_origins: Annotated[
+        str | None,
+        Field(
+            description="Web pages that may call from a browser: origins such as `https://app.example`, comma "
+            "separated, or `*`. They still need a key or a token."
+        ),
+    ] = None
     default_model: Annotated[str, Field(min_length=1, description="Model of a request that names none.")] = (
         "claude-sonnet-5-5"
     )
@@ -190,6 +197,14 @@ class Settings(BaseSettings):
             raise ValueError("it must have at least 16 ASCII characters and no spaces")
         return key
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str | None) -> str | None:
+        for origin in _listed(text):
+            if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
+                raise ValueError("an origin is https://HOST or https://HOST:PORT in small letters, without a path")
+        return text
+
     @field_validator("database_url")
     @classmethod
     def _a_database(cls, url: str) -> str:
@@ -215,6 +230,11 @@ class Settings(BaseSettings):
         return self.anthropic_api_key is not None or self.anthropic_auth_token is not None
 
     @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of web pages that may call from a browser."""
+        return _listed(self.cors_origins)
+
+    @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         try:
@@ -232,6 +252,11 @@ class Settings(BaseSettings):
         """Memory of all pictures being decoded at a time, the default resolved."""
         needed = self.image_worker_count * self.max_decode_bytes
         return self.image_memory_bytes or min(needed, machine_memory_bytes() // 4)
+
+
+def _listed(text: str | None) -> list[str]:
+    """The members of a comma separated list."""
+    return [member.strip() for member in (text or "").split(",") if member.strip()]
 
 
 def machine_memory_bytes() -> int:
