@@ -1,8 +1,7 @@
-"""vision-proxy and python -m app: serve, sandbox."""
+"""vision-proxy and python -m app: serve, sandbox, keys."""
 
 import argparse
 import asyncio
-import ipaddress
 import os
 import secrets
 import sys
@@ -13,6 +12,8 @@ import uvicorn
 
 from app.database.failures import DatabaseUnusableError
 from app.database.sql import open_database
+from app.errors import AppError
+from app.key_commands import add_key_commands
 from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (SettingsError, DatabaseUnusableError) as error:
+    except (SettingsError, DatabaseUnusableError, AppError) as error:
         print(f"vision-proxy: {error}", file=sys.stderr)
         return 2
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--host", default="127.0.0.1", help="address to listen on")
     sandbox.add_argument("--port", type=int, default=8001, help="port to listen on")
     sandbox.set_defaults(run=_sandbox)
+    add_key_commands(commands.add_parser("keys", help="create, list, change and revoke keys"))
     return parser
 
 
@@ -68,8 +70,6 @@ def _serve(options: argparse.Namespace) -> int:
         if given is not None:
             os.environ[f"VISION_PROXY_{name.upper()}"] = str(given)
     settings = load_settings()
-    if settings.admin_key is None and not _is_loopback(settings.host):
-        _make_admin_key()
     asyncio.run(_try_database(settings.database_url))
     with _upstream(settings):
         uvicorn.run(
@@ -115,20 +115,6 @@ def _own_sandbox() -> Generator[None]:
         os.environ["ANTHROPIC_API_KEY"] = f"sandbox-{secrets.token_hex(16)}"
         os.environ["VISION_PROXY_SANDBOX"] = "true"
         yield
-
-
-def _make_admin_key() -> None:
-    """A key for this run, printed once: a service that others can reach is never open."""
-    key = f"vp_{secrets.token_urlsafe(32)}"
-    os.environ["VISION_PROXY_ADMIN_KEY"] = key
-    print(f"vision-proxy: no VISION_PROXY_ADMIN_KEY is set; the key of this run is {key}", file=sys.stderr)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 if __name__ == "__main__":

@@ -125,6 +125,11 @@ class Caller:
     models: frozenset[str] | None = None
     endpoints: frozenset[str] | None = None
 
+    @property
+    def by_token(self) -> bool:
+        """Whether a token was sent rather than a key."""
+        return len(self.spenders) > 1
+
 
 OPEN_ID = "key_open"
 """Of whoever reaches a service that asks for no key."""

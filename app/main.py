@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -10,9 +11,12 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from app.pipeline import Key, Services
+from app.pipeline.ports import Clock
 from app.services import new_id, open_services
 from app.settings import Settings, load_settings
-from app.web import analyze, batches, estimate, files, messages, models, normalize, operations, usage
+from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations, tokens, usage
+from app.web.cross_origin import add_cors
 from app.web.documentation import DESCRIPTION
 from app.web.errors import add_error_handlers
 from app.web.middleware import Marks
@@ -22,7 +26,7 @@ _TRIM_INTERVAL_S = 10.0
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     """The service, to be run by an ASGI server. /docs works without reaching another host."""
     app = FastAPIOffline(
         title="vision-proxy",
@@ -33,10 +37,13 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    for module in (analyze, estimate, normalize, messages, batches, models, files, usage, operations):
+    app.state.clock = clock
+    for module in (analyze, estimate, normalize, messages, batches, models, files, keys, tokens, usage, operations):
         app.include_router(module.router)
     add_error_handlers(app)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)
+    if settings.allowed_origins:
+        add_cors(app, settings.allowed_origins)
     return app
 
 
@@ -56,14 +63,26 @@ async def _return_freed_memory() -> None:
         await to_thread.run_sync(trim, 0)
 
 
+async def _tell_of_keys(services: Services, settings: Settings) -> None:
+    """Say who is served; where others can reach a service without keys, make one and show it this once."""
+    if await services.access.is_open():
+        _log.warning("no key is configured: every caller that reaches %s is served", settings.host)
+    if settings.on_loopback:
+        return
+    first = Key(services.new_id("key_"), "first admin", services.clock.now(), admin=True)
+    made = await services.access.create_first(first)
+    if made is not None:
+        sys.stderr.write(f"vision-proxy: there was no key; the first, an admin's, shown this once, is {made.secret}\n")
+        sys.stderr.flush()
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
-    if settings.admin_key is None:
-        _log.warning("no key is configured: every caller that reaches %s is served", settings.host)
     if settings.sandbox:
         _log.warning("SANDBOX: no ANTHROPIC_API_KEY is set; answers are measured, not understood; no money is spent")
-    async with open_services(settings) as services, anyio.create_task_group() as tasks:
+    async with open_services(settings, app.state.clock) as services, anyio.create_task_group() as tasks:
+        await _tell_of_keys(services, settings)
         tasks.start_soon(_return_freed_memory)
         app.state.services = services
         yield

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
-from app.access import Keyring
+from app.access.opening import open_keyring
 from app.cache import BoundedCache
 from app.catalog import load_catalog
 from app.database.sql import open_database
@@ -21,6 +21,7 @@ from app.imaging.pool import PoolLimits, open_pool
 from app.imaging.prepared import PreparedImage
 from app.ledger import open_ledger
 from app.pipeline import Services
+from app.pipeline.ports import Clock
 from app.pricing import price, rates
 from app.settings import Settings
 from app.upstream import ClaudeUpstream, RetryPolicy
@@ -39,8 +40,9 @@ class SystemClock:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncGenerator[Services]:
-    """Every capability, ready; closed on exit."""
+async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[Services]:
+    """Every capability, ready; closed on exit. Without a clock it is the machine's."""
+    clock = clock or SystemClock()
     upstream = ClaudeUpstream.connect(
         api_key=_plain(settings.anthropic_api_key),
         auth_token=_plain(settings.anthropic_auth_token),
@@ -59,7 +61,13 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
         clock = SystemClock()
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
         yield Services(
-            access=Keyring(_plain(settings.admin_key)),
+            access=await open_keyring(
+                database,
+                clock,
+                secret=_plain(settings.key_secret),
+                admin_key=_plain(settings.admin_key),
+                open_without_keys=settings.on_loopback,
+            ),
             catalog=load_catalog(),
             fetcher=fetcher,
             files=FileStore(database),

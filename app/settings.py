@@ -4,6 +4,7 @@ Variables begin with `VISION_PROXY_`, but those of the Anthropic SDK keep the na
 ending in `_FILE` that names a file, such as a mounted secret, to read the value from.
 """
 
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -35,8 +36,23 @@ class Settings(BaseSettings):
     admin_key: Annotated[
         SecretStr | None,
         Field(
-            description="The key that callers must send. Unset on a loopback address: open. Unset elsewhere: the "
-            "service makes one at each start and prints it once.",
+            description="A key that is always an admin's, set from outside. Unset: keys are in the database; until "
+            "the first is created, a loopback address is open, and elsewhere the first start makes one and prints it "
+            "once.",
+        ),
+    ] = None
+    key_secret: Annotated[
+        SecretStr | None,
+        Field(
+            description="What keys are hashed with (HMAC-SHA-256). Unset: made once and kept in the database. Whoever "
+            "changes it makes every key of the database useless.",
+        ),
+    ] = None
+    cors_origins: Annotated[
+        str | None,
+        Field(
+            description="Web pages that may call from a browser: origins such as `https://app.example`, comma "
+            "separated, or `*`. They still need a key or a token."
         ),
     ] = None
     default_model: Annotated[str, Field(min_length=1, description="Model of a request that names none.")] = (
@@ -174,12 +190,20 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, _FileTwins(settings_cls)
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "key_secret")
     @classmethod
     def _as_headers_carry_it(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not re.fullmatch(r"[\x21-\x7e]{16,}", key.get_secret_value()):
             raise ValueError("it must have at least 16 ASCII characters and no spaces")
         return key
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, text: str | None) -> str | None:
+        for origin in _listed(text):
+            if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", origin):
+                raise ValueError("an origin is https://HOST or https://HOST:PORT in small letters, without a path")
+        return text
 
     @field_validator("database_url")
     @classmethod
@@ -206,6 +230,19 @@ class Settings(BaseSettings):
         return self.anthropic_api_key is not None or self.anthropic_auth_token is not None
 
     @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of web pages that may call from a browser."""
+        return _listed(self.cors_origins)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
     def image_worker_count(self) -> int:
         """Pictures prepared at a time, the default resolved."""
         return self.image_workers or os.cpu_count() or 1
@@ -215,6 +252,11 @@ class Settings(BaseSettings):
         """Memory of all pictures being decoded at a time, the default resolved."""
         needed = self.image_worker_count * self.max_decode_bytes
         return self.image_memory_bytes or min(needed, machine_memory_bytes() // 4)
+
+
+def _listed(text: str | None) -> list[str]:
+    """The members of a comma separated list."""
+    return [member.strip() for member in (text or "").split(",") if member.strip()]
 
 
 def machine_memory_bytes() -> int:

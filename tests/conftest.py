@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.fetch import Fetcher
 from app.main import create_app
+from app.pipeline.ports import Clock
 from app.sandbox import create_sandbox, sandbox_in_thread
 from app.settings import Settings
 from tests.postgres import Postgres, running_postgres
@@ -64,12 +65,17 @@ def service(sandbox_url: str) -> Generator[httpx2.Client]:
 def start_service(sandbox_url: str) -> Generator[StartService]:
     """Starts a service with settings of the test's own, e.g. `start_service(upstream_timeout_s=0.5)`.
 
-    `fetcher` replaces the download of pictures by one that may reach this test's own server.
+    `fetcher` replaces the download of pictures by one that may reach this test's own server, `clock` the machine's.
     """
     with ExitStack() as running:
 
-        def start(base_url: str = sandbox_url, fetcher: Fetcher | None = None, **settings: object) -> httpx2.Client:
-            return running.enter_context(_running(base_url, fetcher, **settings))
+        def start(
+            base_url: str = sandbox_url,
+            fetcher: Fetcher | None = None,
+            clock: Clock | None = None,
+            **settings: object,
+        ) -> httpx2.Client:
+            return running.enter_context(_running(base_url, fetcher, clock, **settings))
 
         yield start
 
@@ -171,14 +177,16 @@ def case() -> str:
 
 
 @contextmanager
-def _running(base_url: str, fetcher: Fetcher | None = None, **settings: object) -> Generator[httpx2.Client]:
+def _running(
+    base_url: str, fetcher: Fetcher | None = None, clock: Clock | None = None, **settings: object
+) -> Generator[httpx2.Client]:
     values: dict[str, object] = {
         "anthropic_base_url": base_url,
         "anthropic_api_key": "test",
         "sandbox": True,
         "database_url": "sqlite+aiosqlite:///:memory:",
     }
-    app = create_app(Settings.model_validate({**values, **settings}))
+    app = create_app(Settings.model_validate({**values, **settings}), clock)
     with _served(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
         if fetcher is not None:
             client.get("/readyz").raise_for_status()

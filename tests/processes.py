@@ -64,7 +64,8 @@ def running_service(upstream: str | None = None, **settings: object) -> Generato
     """The service as `vision-proxy serve` starts it, once it listens; with its own sandbox, or that one `upstream`."""
     if not (PROC / "self" / "status").is_file():
         pytest.skip("this machine has no /proc, so nobody can say what a process takes")
-    variables = {f"VISION_PROXY_{name.upper()}": str(value) for name, value in settings.items()}
+    own = {"database_url": "sqlite:///:memory:", **settings}  # the keys of one test must not lock another's service
+    variables = {f"VISION_PROXY_{name.upper()}": str(value) for name, value in own.items()}
     if upstream is not None:
         variables |= {"ANTHROPIC_BASE_URL": upstream, "ANTHROPIC_API_KEY": "test"}
     process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """What the documents say is what the service does: every example is run, every code, setting and link is held to it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,26 +44,48 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photo: Maker, screen: Maker
     return tmp_path
 
 
+ADMIN_KEY = "the-key-of-the-operator"
+
+
+@pytest.fixture
+def addressed(request: pytest.FixtureRequest, script: str) -> httpx2.Client:
+    """The service that an example is run against: one with an admin key where it sends that."""
+    if "ADMIN_KEY" not in script:
+        return request.getfixturevalue("service")
+    start: Callable[..., httpx2.Client] = request.getfixturevalue("start_service")
+    return start(admin_key=ADMIN_KEY)
+
+
 def here(text: str, service: httpx2.Client) -> str:
     """The example with the address of the running service."""
     return text.replace("http://localhost:8000", str(service.base_url).rstrip("/"))
 
 
 @pytest.mark.parametrize("script", blocks("sh"))
-def test_a_shell_example_runs_and_succeeds(script: str, service: httpx2.Client, folder: Path) -> None:
-    command = here(script, service).replace("curl ", "curl --silent --show-error --fail-with-body ")
+def test_a_shell_example_runs_and_succeeds(script: str, addressed: httpx2.Client, folder: Path) -> None:
+    command = here(script, addressed).replace("curl ", "curl --silent --show-error --fail-with-body ")
 
     ran = subprocess.run(  # noqa: S603 - our own documents
-        ["/bin/bash", "-euo", "pipefail", "-c", command], cwd=folder, capture_output=True, check=False, timeout=60
+        ["/bin/bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=os.environ | {"ADMIN_KEY": ADMIN_KEY},
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
 
     assert ran.returncode == 0, ran.stderr.decode() + ran.stdout.decode("utf-8", "replace")[:500]
 
 
 @pytest.mark.parametrize("script", blocks("python"))
-def test_a_python_example_runs_and_prints(script: str, service: httpx2.Client, folder: Path) -> None:
+def test_a_python_example_runs_and_prints(script: str, addressed: httpx2.Client, folder: Path) -> None:
     ran = subprocess.run(  # noqa: S603 - as above
-        [sys.executable, "-c", here(script, service)], cwd=folder, capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", here(script, addressed)],
+        cwd=folder,
+        env=os.environ | {"ADMIN_KEY": ADMIN_KEY},
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
 
     assert ran.returncode == 0, ran.stderr.decode()
@@ -115,7 +138,12 @@ def test_every_error_of_a_route_is_in_the_openapi_document(service: httpx2.Clien
         if status != "200"
         for code in answer["content"]["application/json"]["examples"]
     }
-    assert codes == {code.value for code in ErrorCode} - {"unknown_route", "client_closed"}
+    assert codes == {code.value for code in ErrorCode} - {
+        "unknown_route",
+        "client_closed",
+        "admin_only",
+        "key_not_found",
+    }
 
 
 def test_the_docs_page_asks_no_other_host_for_anything(service: httpx2.Client) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
@@ -17,7 +19,9 @@ Maker = Callable[..., bytes]
 @contextmanager
 def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str], subprocess.Popen[str]]]:
     """Address, log lines so far, and process of `python -m app ARGUMENTS`, once it listens."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")} | variables
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")}
+    folder = TemporaryDirectory()  # keys of one test must not lock the service of another
+    environment |= {"VISION_PROXY_DATABASE_URL": f"sqlite:///{folder.name}/own.db", **variables}
     process = subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "-m", "app", *arguments], stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -36,6 +40,7 @@ def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str]
         process.terminate()
         process.stderr.close()
         process.wait(20)
+        folder.cleanup()
 
 
 def test_without_a_key_it_serves_the_sandbox_on_loopback_and_says_so(photo: Maker) -> None:
@@ -49,16 +54,18 @@ def test_without_a_key_it_serves_the_sandbox_on_loopback_and_says_so(photo: Make
     assert any("no key is configured" in line for line in lines)
 
 
-def test_away_from_loopback_it_makes_a_key_prints_it_once_and_asks_for_it(photo: Maker) -> None:
-    with running("serve", "--host", "0.0.0.0", "--port", "0") as (url, lines, _):  # noqa: S104 - the point of the test
-        address = url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        [key] = re.findall(r"the key of this run is (vp_\S+)", "".join(lines))
-        files = {"image": ("a.jpg", photo(64, 48))}
-        without = httpx2.post(f"{address}/v1/normalize", files=files)
-        with_key = httpx2.post(f"{address}/v1/normalize", files=files, headers={"x-api-key": key})
+def test_away_from_loopback_the_first_start_makes_a_key_prints_it_once_and_asks_for_it(tmp_path: Path) -> None:
+    arguments = ("serve", "--host", "0.0.0.0", "--port", "0")  # noqa: S104 - the point of the test
+    database = {"VISION_PROXY_DATABASE_URL": f"sqlite:///{tmp_path}/own.db"}
+    with running(*arguments, **database) as (_, lines, _):
+        [key] = re.findall(r"shown this once, is (vp_\S+)", "".join(lines))
+    with running(*arguments, **database) as (url, again, _):
+        address = f"{url.replace('0.0.0.0', '127.0.0.1')}/v1/models"  # noqa: S104
+        statuses = [httpx2.get(address, headers=headers).status_code for headers in ({}, {"x-api-key": key})]
 
-    assert (without.status_code, with_key.status_code) == (401, 200)
+    assert statuses == [401, 200]
     assert "".join(lines).count(key) == 1
+    assert "vp_" not in "".join(again)
 
 
 def test_several_workers_share_one_sandbox(photo: Maker) -> None:

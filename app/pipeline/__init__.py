@@ -1,6 +1,9 @@
 """The main path and everything that is only its own. `app.web` reaches the capabilities through here alone."""
 
+from app.access.keyring import Credentials, NewKey
+from app.access.keys import Key
 from app.ledger import RateLimit
+from app.pipeline.allowing import refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
     JsonObject,
@@ -33,12 +36,15 @@ __all__ = [
     "Answer",
     "AnswerStream",
     "Call",
+    "Credentials",
     "Estimate",
     "FileFacts",
     "ImageReport",
     "JsonObject",
+    "Key",
     "MessageBody",
     "ModelEstimate",
+    "NewKey",
     "Picture",
     "Question",
     "RateLimit",
@@ -63,6 +69,7 @@ __all__ = [
     "from_messages",
     "image_too_large",
     "normalize",
+    "refuse_other_models",
     "relay",
     "relay_count",
     "relay_stream",

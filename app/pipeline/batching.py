@@ -13,6 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from app.errors import AppError, ErrorCode
+from app.pipeline.allowing import refuse_models_of_batched
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject, check_text, decode_any, decode_json, may_hold_pictures
 from app.pipeline.ports import Services
@@ -57,7 +58,7 @@ async def make_ready_batch(
         AppError: `invalid_request`, `request_too_large_after_normalizing`, or what is wrong with one request, named
             as the vendor names it: `requests.N (custom_id): ...`, counted from 0.
     """
-    batch = await to_thread.run_sync(_read_batch, body)
+    batch = await to_thread.run_sync(_read_batch, body, policy)
     total = len(batch.requests)
     if not batch.pictured:
         _refuse_too_large(len(body), total, total, max_bytes)
@@ -125,7 +126,7 @@ class _Made:
     image_tokens: int = 0
 
 
-def _read_batch(body: bytes) -> _Batch:
+def _read_batch(body: bytes, policy: RequestPolicy) -> _Batch:
     """The batch taken apart, its elements still parts of `body`; what is odd about them the vendor shall say."""
     fields = decode_json(body, JsonObject, "the body must be a JSON object")
     raw = fields.get("requests", msgspec.Raw(b"[]"))
@@ -135,6 +136,7 @@ def _read_batch(body: bytes) -> _Batch:
         text = bytes(element)
         try:
             check_text(text)
+            refuse_models_of_batched(element, policy.models)
         except AppError as error:
             raise _about(error, number, element) from None
         if may_hold_pictures(text):

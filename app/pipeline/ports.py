@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.access.keyring import Credentials, NewKey
+from app.access.keys import Key
 from app.domain import Caller, Cost, Model, Page, StoredFile, Usage
 from app.errors import ImageError
 from app.imaging.plan import ImagePlan
@@ -18,9 +20,17 @@ from app.upstream.claude import Call, EventStream, Reply
 
 
 class Access(Protocol):
-    """Knows who holds which key."""
+    """Knows who holds which key, and what keys there are."""
 
-    def authenticate(self, key: str | None) -> Caller: ...  # noqa: D102 - see app.access, as for every port below
+    async def authenticate(self, sent: Credentials) -> Caller: ...  # noqa: D102 - see app.access, as for every port
+    async def is_open(self) -> bool: ...  # noqa: D102
+    async def all(self) -> list[Key]: ...  # noqa: D102
+    async def get(self, key_id: str) -> Key: ...  # noqa: D102
+    async def create(self, key: Key) -> NewKey: ...  # noqa: D102
+    async def create_token(self, token: Key) -> NewKey: ...  # noqa: D102
+    async def create_first(self, key: Key) -> NewKey | None: ...  # noqa: D102
+    async def change(self, key_id: str, apply: Callable[[Key], Key]) -> Key: ...  # noqa: D102
+    async def revoke(self, key_id: str) -> Key: ...  # noqa: D102
 
 
 class Catalog(Protocol):

@@ -21,6 +21,7 @@ from app.domain import (
     Usage,
 )
 from app.errors import AppError, ErrorCode, ImageError
+from app.pipeline.allowing import refuse_other_models
 from app.pipeline.message_body import (
     JsonObject,
     Lifted,
@@ -206,6 +207,7 @@ class RequestPolicy:
     spenders: tuple[Spender, ...] = ()
     endpoint: str = ""
     request_id: str = ""
+    models: frozenset[str] | None = None
 
 
 def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
@@ -214,12 +216,13 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     Any `cache_control` makes it steady, for then a picture that changes is paid for again.
 
     Raises:
-        AppError: `invalid_request` where this is no JSON object with an array of messages.
+        AppError: `invalid_request` where this is no JSON object with an array of messages; `model_not_allowed`.
         ImageError: a picture that is not base64.
     """
     check_text(body)
     fields = decode_json(body, JsonObject, "the body must be a JSON object")
     model, max_tokens, stream = (_scalar(fields.get(name)) for name in ("model", "max_tokens", "stream"))
+    refuse_other_models(model, fields, policy.models)
     lifted = Lifted("fetch" if policy.url_mode == "fetch" else "passthrough", policy.max_image_bytes)
     if may_hold_pictures(body):
         _lift_body(fields, lifted)

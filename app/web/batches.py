@@ -1,7 +1,7 @@
 """/v1/messages/batches: the vendor's own endpoints, the pictures of every request prepared, each result with its cost.
 
-A batch is known by the vendor's id, and whoever may call this service may ask for any: there is one key so far. Whose a
-batch is comes with the ledger, which will remember who created it.
+A batch is known by the vendor's id, and whoever may call this service may ask for any. Whose a batch is comes with the
+ledger, which will remember who created it.
 """
 
 import logging

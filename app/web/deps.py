@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.domain import Caller
+from app.domain import OPEN_ID, Caller
 from app.errors import AppError, ErrorCode
-from app.pipeline import Services
+from app.pipeline import Credentials, Services
 from app.settings import Settings
 
 _LOCAL_HOST = re.compile(r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
@@ -21,21 +21,57 @@ async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-async def _caller(
-    request: Request,
-    services: Annotated[Services, Depends(_services)],
-    settings: Annotated[Settings, Depends(_settings)],
-) -> Caller:
+async def _caller(request: Request, services: Annotated[Services, Depends(_services)]) -> Caller:
     """Who asks, told before a byte of the body is read.
 
     Raises:
-        AppError: `invalid_key`.
+        AppError: `invalid_key`, `key_expired`, `rate_limited`, `endpoint_not_allowed`.
     """
-    if settings.admin_key is None:
-        _refuse_foreign_pages(request)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     key = request.headers.get("x-api-key", "").strip() or (bearer.strip() if scheme.lower() == "bearer" else None)
-    return services.access.authenticate(key or None)
+    address = request.client.host if request.client else ""
+    caller = await services.access.authenticate(Credentials(key or None, request.headers.get("origin"), address))
+    if caller.id == OPEN_ID and not caller.by_token:
+        _refuse_foreign_pages(request)
+    _refuse_other_endpoints(request, caller)
+    return caller
+
+
+def endpoint_of(path: str) -> str:
+    """What `endpoints` calls the route of that path: `/v1/files` for `/v1/files/{file_id}/content`."""
+    return path.partition("/{")[0]
+
+
+def _refuse_other_endpoints(request: Request, caller: Caller) -> None:
+    endpoint = endpoint_of(request.scope["route"].path)
+    if caller.endpoints is not None and endpoint not in caller.endpoints:
+        raise AppError(
+            ErrorCode.ENDPOINT_NOT_ALLOWED,
+            f"this token may not use {endpoint}; it may use {', '.join(sorted(caller.endpoints))}",
+            endpoints=sorted(caller.endpoints),
+        )
+
+
+async def _key_holder(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    """Who asks, where that is with a key of its own.
+
+    Raises:
+        AppError: `endpoint_not_allowed`, a token cannot make tokens; or as `_caller`.
+    """
+    if caller.by_token:
+        raise AppError(ErrorCode.ENDPOINT_NOT_ALLOWED, "a token cannot make tokens; send the key itself")
+    return caller
+
+
+async def _admin(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    """Who asks, where that is an admin.
+
+    Raises:
+        AppError: `admin_only`, or as `_caller`.
+    """
+    if not caller.admin:
+        raise AppError(ErrorCode.ADMIN_ONLY, "this takes the key of an admin", hint="a token is never an admin")
+    return caller
 
 
 def _refuse_foreign_pages(request: Request) -> None:
@@ -54,10 +90,12 @@ def _refuse_foreign_pages(request: Request) -> None:
         raise AppError(
             ErrorCode.INVALID_KEY,
             "without a key this service answers no web page of another origin and no other host name than localhost",
-            hint="set VISION_PROXY_ADMIN_KEY and send it as x-api-key",
+            hint="set VISION_PROXY_ADMIN_KEY, or create a key, and send it as x-api-key",
         )
 
 
 ServicesOf = Annotated[Services, Depends(_services)]
 SettingsOf = Annotated[Settings, Depends(_settings)]
 CallerOf = Annotated[Caller, Depends(_caller)]
+KeyHolderOf = Annotated[Caller, Depends(_key_holder)]
+AdminOf = Annotated[Caller, Depends(_admin)]

@@ -60,6 +60,10 @@ _EXAMPLES: tuple[AppError, ...] = (
     ImageError(ErrorCode.URL_UNREACHABLE, "example.org answered 404").about(1, None),
     ImageError(ErrorCode.URL_TOO_LARGE, "example.org sent more than 33554432 bytes", limit=33_554_432).about(1, None),
     AppError(ErrorCode.INVALID_KEY, "no key was sent"),
+    AppError(ErrorCode.KEY_EXPIRED, "the key expired at 2026-11-22T12:00:00Z"),
+    AppError(ErrorCode.MODEL_NOT_ALLOWED, "this key may not use claude-opus-4-8; it may use claude-sonnet-5-5"),
+    AppError(ErrorCode.ENDPOINT_NOT_ALLOWED, "this token may not use /v1/files; it may use /v1/analyze"),
+    AppError(ErrorCode.RATE_LIMITED, "more than 10 wrong keys in a minute from this address", retry_after_s=42),
     AppError(
         ErrorCode.BUDGET_EXHAUSTED,
         "the budget of this key is 50.00 USD a month: 48.10 spent, 1.50 reserved by running requests, and this one may "
@@ -86,6 +90,17 @@ _EXAMPLES: tuple[AppError, ...] = (
     ImageError(ErrorCode.BUSY, "every image worker was taken for 10 s, the limit", retry_after_s=1).about(3, "a.png"),
     ImageError(ErrorCode.IMAGE_TOO_LARGE, "more than 33554432 bytes, the limit for one picture").about(1, "big.tif"),
     AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id"),
+)
+_KEY_EXAMPLES: tuple[AppError, ...] = (
+    AppError(ErrorCode.ADMIN_ONLY, "this takes the key of an admin"),
+    AppError(ErrorCode.KEY_NOT_FOUND, "no key has such an id"),
+)
+_OF_KEYS = frozenset(
+    {
+        *(ErrorCode.INVALID_REQUEST, ErrorCode.UNKNOWN_FIELD, ErrorCode.INVALID_KEY, ErrorCode.KEY_EXPIRED),
+        *(ErrorCode.ADMIN_ONLY, ErrorCode.KEY_NOT_FOUND, ErrorCode.RATE_LIMITED, ErrorCode.INTERNAL),
+        *(ErrorCode.ENDPOINT_NOT_ALLOWED, ErrorCode.MODEL_NOT_ALLOWED),
+    }
 )
 _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     UpstreamError(
@@ -179,6 +194,15 @@ def responses_with(
         good["model"] = model
     errors = [error for error in _EXAMPLES if spends or error.code not in _SPENDING_ONLY]
     return {200: good, **_errors([*errors, *_UPSTREAM_EXAMPLES])}
+
+
+def managing(fields: type[BaseModel] | None = None) -> OpenApi:
+    """What a route on keys says of itself: its JSON body, and its refusals."""
+    answers = {"responses": _errors([error for error in (*_EXAMPLES, *_KEY_EXAMPLES) if error.code in _OF_KEYS])}
+    if fields is None:
+        return answers
+    content = {"application/json": {"schema": fields.model_json_schema()}}
+    return {**answers, "openapi_extra": {"requestBody": {"required": True, "content": content}}}
 
 
 def relayed() -> dict[int | str, OpenApi]:

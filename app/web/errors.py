@@ -37,8 +37,13 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.URL_TOO_LARGE: Status(400, "invalid_request_error"),
     ErrorCode.INVALID_KEY: Status(401, "authentication_error"),
     ErrorCode.BUDGET_EXHAUSTED: Status(402, "billing_error"),
+    ErrorCode.KEY_EXPIRED: Status(401, "authentication_error"),
+    ErrorCode.MODEL_NOT_ALLOWED: Status(403, "permission_error"),
+    ErrorCode.ADMIN_ONLY: Status(403, "permission_error"),
+    ErrorCode.ENDPOINT_NOT_ALLOWED: Status(403, "permission_error"),
     ErrorCode.MAX_COST_EXCEEDED: Status(402, "billing_error"),
     ErrorCode.FILE_NOT_FOUND: Status(404, "not_found_error"),
+    ErrorCode.KEY_NOT_FOUND: Status(404, "not_found_error"),
     ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
@@ -51,7 +56,12 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.UPSTREAM_TIMEOUT: Status(504, "timeout_error"),
 }
 
-_UNREAD_BODY = frozenset({ErrorCode.BODY_TOO_LARGE, ErrorCode.IMAGE_TOO_LARGE, ErrorCode.INVALID_KEY})
+_UNREAD_BODY = frozenset(
+    {
+        *(ErrorCode.BODY_TOO_LARGE, ErrorCode.IMAGE_TOO_LARGE, ErrorCode.INVALID_KEY, ErrorCode.KEY_EXPIRED),
+        *(ErrorCode.ADMIN_ONLY, ErrorCode.ENDPOINT_NOT_ALLOWED, ErrorCode.RATE_LIMITED),
+    }
+)
 """Refusals that may come before the body was read; the connection is closed rather than drained."""
 
 

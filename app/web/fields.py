@@ -1,12 +1,16 @@
 """The fields of the native endpoints, validated: one model for JSON and forms, and for the documentation."""
 
+import json
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.domain import DetailLevel
 from app.errors import AppError, ErrorCode
+from app.pipeline import JsonObject, decode_json
+from app.web.bodies import read_body
 
 MAX_TOKENS = 10_000_000
 """More than any model gives; keeps sums of money within what a number can say."""
@@ -75,7 +79,24 @@ class EstimateFields(AnalyzeFields):
     exact: Annotated[bool, Field(description="Let the vendor count the input tokens, which costs nothing.")] = False
 
 
-def validated(model: type[AnalyzeFields], values: dict[str, object]) -> AnalyzeFields:
+_Fields = TypeVar("_Fields", bound=BaseModel)
+
+MAX_FIELDS_BYTES = 100_000
+"""Of a body that holds fields and no pictures."""
+
+
+async def read_fields(request: Request, model: type[_Fields]) -> _Fields:
+    """The fields of a JSON body.
+
+    Raises:
+        AppError: `body_too_large`, or as `validated`.
+    """
+    body = await read_body(request, MAX_FIELDS_BYTES)
+    decode_json(body, JsonObject, "the body must be a JSON object")
+    return validated(model, json.loads(body))
+
+
+def validated(model: type[_Fields], values: dict[str, object]) -> _Fields:
     """The fields as that model has them.
 
     Raises:
@@ -91,12 +112,13 @@ def validated(model: type[AnalyzeFields], values: dict[str, object]) -> AnalyzeF
         raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name) from None
 
 
-def unknown_field(name: str, model: type[AnalyzeFields]) -> AppError:
+def unknown_field(name: str, model: type[BaseModel]) -> AppError:
     """The refusal of a field that does not exist here."""
-    known = [*model.model_fields, "image", "image_url", "file_id", "messages", "extra"]
+    native = issubclass(model, AnalyzeFields)
+    known = [*model.model_fields, *(("image", "image_url", "file_id", "messages", "extra") if native else ())]
     return AppError(
         ErrorCode.UNKNOWN_FIELD,
         f"{name[:100]}: there is no such field; known are {', '.join(known)}",
         field=name[:100],
-        hint="other fields of the Messages API go into `extra`",
+        hint="other fields of the Messages API go into `extra`" if native else None,
     )

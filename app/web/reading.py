@@ -25,6 +25,7 @@ from app.pipeline import (
     decode_base64,
     decode_json,
     image_too_large,
+    refuse_other_models,
     unfold,
 )
 from app.settings import Settings
@@ -120,6 +121,7 @@ async def read_request(
             f"content-type {media_type[:100]!r} is not read here; send multipart/form-data or application/json",
         )
     fields = validated(model, values)
+    refuse_other_models(fields.model or settings.default_model, passed.extra, caller.models)
     question = Question(
         model=fields.model or settings.default_model,
         max_tokens=fields.max_tokens or settings.default_max_tokens,

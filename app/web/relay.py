@@ -24,6 +24,7 @@ def drop_in_policy(request: Request, caller: Caller, settings: Settings) -> Requ
         spenders=caller.spenders,
         endpoint=request.url.path,
         request_id=request.state.request_id,
+        models=caller.models,
     )
 
 
