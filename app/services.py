@@ -58,7 +58,6 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         opened.push_async_callback(fetcher.close)
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
         database = await opened.enter_async_context(open_database(settings.database_url))
-        clock = SystemClock()
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
         yield Services(
             access=await open_keyring(

@@ -355,7 +355,7 @@ ANY_KEY = {
     *("/v1/analyze", "/v1/estimate", "/v1/normalize", "/v1/messages", "/v1/messages/count_tokens"),
     *("/v1/models", "/v1/models/{model_id}", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content"),
     *("/v1/messages/batches", "/v1/messages/batches/{batch_id}", "/v1/messages/batches/{batch_id}/cancel"),
-    *("/v1/messages/batches/{batch_id}/results", "/v1/tokens"),
+    *("/v1/messages/batches/{batch_id}/results", "/v1/tokens", "/v1/usage", "/v1/usage/requests"),
 }
 
 

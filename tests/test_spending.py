@@ -227,3 +227,105 @@ def test_the_ledger_holds_no_prompt_and_no_answer(fresh: httpx2.Client, photo: M
 
     assert "secret" not in text
     assert "[sandbox]" not in text
+
+
+ADMIN = {"x-api-key": "an-admin-key-of-the-tests"}
+
+
+@pytest.fixture
+def kept(start_service: StartService) -> httpx2.Client:
+    """A service with an admin key."""
+    return start_service(admin_key=ADMIN["x-api-key"])
+
+
+def made(service: httpx2.Client, **fields: object) -> dict[str, Any]:
+    """A key, as the answer to its making has it."""
+    response = service.post("/v1/keys", json={"name": "an app", **fields}, headers=ADMIN)
+    assert response.status_code in {200, 201}, response.text
+    return response.json()
+
+
+def ask_as(service: httpx2.Client, key: str, photo: Maker, **fields: str) -> httpx2.Response:
+    return service.post("/v1/analyze", files={"image": photo(64, 48)}, data=fields, headers={"x-api-key": key})
+
+
+def test_a_budget_is_kept_and_the_refusal_has_the_figures(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept, budget_usd=0.1, budget_period="month")["key"]
+
+    assert ask_as(kept, key, photo).status_code == 200
+    response = ask_as(kept, key, photo, max_tokens="20000")
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["details"]["error_code"]) == (
+        402,
+        "billing_error",
+        "budget_exhausted",
+    )
+    assert error["details"]["budget_usd"] == 0.1
+    assert 0 < error["details"]["spent_usd"] < 0.1 < error["details"]["spent_usd"] + error["details"]["bound_usd"]
+    assert "renews_at" in error["details"]
+    assert ask_as(kept, key, photo, max_tokens="20").status_code == 200
+
+
+def test_a_limit_by_the_minute_is_kept_and_told_in_headers(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept, requests_per_minute=2)["key"]
+
+    answers = [ask_as(kept, key, photo) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers.get("x-ratelimit-remaining-requests") for answer in answers] == ["1", "0", None]
+    assert answers[0].headers["x-ratelimit-limit-requests"] == "2"
+    assert answers[2].json()["error"]["details"]["error_code"] == "rate_limited"
+    assert int(answers[2].headers["retry-after"]) > 0
+
+
+def test_a_token_spends_on_the_key_that_made_it(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept)
+    token = kept.post("/v1/tokens", json={"ttl_s": 60}, headers={"x-api-key": key["key"]}).json()["token"]
+
+    assert ask_as(kept, token, photo).status_code == 200
+
+    [row] = kept.get("/v1/usage/requests", headers={"x-api-key": key["key"]}).json()["requests"]
+    assert (row["key"], row["token"] is not None) == (key["id"], True)
+
+
+def test_a_token_s_own_budget_is_kept_too(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept)["key"]
+    body = {"ttl_s": 60, "budget_usd": 0.000001}
+    token = kept.post("/v1/tokens", json=body, headers={"x-api-key": key}).json()["token"]
+
+    assert ask_as(kept, token, photo).status_code == 402
+    assert ask_as(kept, key, photo).status_code == 200
+
+
+def test_a_key_sees_its_own_usage_and_an_admin_everybody_s(kept: httpx2.Client, photo: Maker) -> None:
+    one, other = made(kept), made(kept)
+    for key in (one, one, other):
+        ask_as(kept, key["key"], photo).raise_for_status()
+
+    def seen(headers: dict[str, str], **params: str) -> list[str]:
+        found = kept.get("/v1/usage/requests", headers=headers, params=params).json()["requests"]
+        return sorted(row["key"] for row in found)
+
+    assert seen({"x-api-key": one["key"]}) == [one["id"]] * 2
+    assert seen(ADMIN) == sorted([one["id"]] * 2 + [other["id"]])
+    assert seen(ADMIN, key=other["id"]) == [other["id"]]
+    refused = kept.get("/v1/usage", headers={"x-api-key": one["key"]}, params={"key": other["id"]})
+    assert (refused.status_code, refused.json()["error"]["details"]["error_code"]) == (403, "admin_only")
+
+
+def test_a_token_sees_no_usage(kept: httpx2.Client) -> None:
+    key = made(kept)["key"]
+    token = kept.post("/v1/tokens", json={"ttl_s": 60}, headers={"x-api-key": key}).json()["token"]
+
+    response = kept.get("/v1/usage", headers={"x-api-key": token})
+
+    assert (response.status_code, response.json()["error"]["details"]["error_code"]) == (403, "endpoint_not_allowed")
+
+
+def test_a_model_without_a_price_is_refused_to_a_key_with_a_budget(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept, budget_usd=1)["key"]
+
+    error = ask_as(kept, key, photo, model="claude-mythos-5").json()["error"]
+
+    assert error["details"]["error_code"] == "max_cost_exceeded"

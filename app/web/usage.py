@@ -140,8 +140,10 @@ def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
     """Whose requests are shown; None is everybody's.
 
     Raises:
-        AppError: `admin_only` where a plain key asks for another's.
+        AppError: `admin_only` where a plain key asks for another's; `endpoint_not_allowed` for a frontend's token.
     """
+    if caller.by_token:
+        raise AppError(ErrorCode.ENDPOINT_NOT_ALLOWED, "a token sees no usage", hint="ask with the key that made it")
     if caller.admin:
         return None if wanted is None else (wanted,)
     if wanted not in {None, caller.id}:
