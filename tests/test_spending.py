@@ -189,7 +189,7 @@ def test_sums_equal_those_of_the_requests(fresh: httpx2.Client, photo: Maker, gr
     assert sum(Decimal(str(group["cost_usd"])) for group in report["groups"]) == cost
     assert report["total"]["requests"] == len(found) == 4
     assert report["total"]["tokens"]["input"] == sum(row["usage"]["input_tokens"] for row in found)
-    names = {"key": {"key_open"}, "model": {MODEL, "claude-haiku-4-5"}, "endpoint": {"/v1/analyze", "/v1/messages"}}
+    names = {"key": {"open"}, "model": {MODEL, "claude-haiku-4-5"}, "endpoint": {"/v1/analyze", "/v1/messages"}}
     assert {group["key"] for group in report["groups"]} == names.get(group_by, {found[0]["at"][:10]})
 
 
@@ -312,6 +312,15 @@ def test_a_key_sees_its_own_usage_and_an_admin_everybody_s(kept: httpx2.Client, 
     assert seen(ADMIN, key=other["id"]) == [other["id"]]
     refused = kept.get("/v1/usage", headers={"x-api-key": one["key"]}, params={"key": other["id"]})
     assert (refused.status_code, refused.json()["error"]["details"]["error_code"]) == (403, "admin_only")
+
+
+def test_sums_by_key_have_its_name_and_its_id(kept: httpx2.Client, photo: Maker) -> None:
+    key = made(kept, name="billing")
+    ask_as(kept, key["key"], photo).raise_for_status()
+
+    [group] = kept.get("/v1/usage", headers=ADMIN).json()["groups"]
+
+    assert (group["key"], group["id"]) == ("billing", key["id"])
 
 
 def test_a_token_sees_no_usage(kept: httpx2.Client) -> None:

@@ -2,7 +2,7 @@
 
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
-from app.ledger import RateLimit
+from app.ledger import RateLimit, UsageGroup
 from app.pipeline.allowing import refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
@@ -56,6 +56,7 @@ __all__ = [
     "Stopwatch",
     "Unfolding",
     "UnusableImage",
+    "UsageGroup",
     "VisionRequest",
     "answer",
     "billing_hints",

@@ -20,7 +20,8 @@ def dollars(amount: Decimal) -> float:
 Usd = Annotated[Decimal, PlainSerializer(dollars, when_used="json"), WithJsonSchema({"type": "number"})]
 
 
-def _is_absent(value: object) -> bool:
+def is_absent(value: object) -> bool:
+    """Whether a field that is told only where there is something to tell is left out."""
     return value is None
 
 
@@ -82,8 +83,8 @@ class ImageBody(BaseModel):
     tokens: int
     cost_usd: Usd | None
     warnings: list[WarningBody]
-    page: Annotated[PageBody | None, Field(exclude_if=_is_absent)] = None
-    tile: Annotated[TileBody | None, Field(exclude_if=_is_absent)] = None
+    page: Annotated[PageBody | None, Field(exclude_if=is_absent)] = None
+    tile: Annotated[TileBody | None, Field(exclude_if=is_absent)] = None
 
 
 class CostBody(BaseModel):

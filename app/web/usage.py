@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Annotated, Literal
@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.domain import Caller
+from app.domain import ENVIRONMENT_ID, OPEN_ID, Caller
 from app.errors import AppError, ErrorCode
-from app.web.answers import Usd, dollars
+from app.pipeline import Services, UsageGroup
+from app.web.answers import Usd, dollars, is_absent
 from app.web.deps import CallerOf, ServicesOf
 
 MOST_ENTRIES = 1_000
@@ -51,9 +52,10 @@ class SumBody(_OfTheLedger):
 
 
 class GroupBody(SumBody):
-    """The sum of one key, model, day or endpoint."""
+    """The sum of one key, model, day or endpoint; `id` is a key's, whose name is in `key`."""
 
-    key: Annotated[str, Field(validation_alias="name")]
+    key: str
+    id: Annotated[str | None, Field(exclude_if=is_absent)] = None
 
 
 class UsageBody(BaseModel):
@@ -103,7 +105,8 @@ async def usage(
 ) -> UsageBody:
     """Sums by key, model, day of UTC or endpoint."""
     report = await services.ledger.usage(_keys(caller, key), _aware(since), _aware(to), group_by=group_by)
-    groups = [GroupBody.model_validate(group) for group in report.groups]
+    names = await _names(services) if group_by == "key" else None
+    groups = [_group(group, names) for group in report.groups]
     return UsageBody(groups=groups, total=SumBody.model_validate(report.total))
 
 
@@ -134,6 +137,17 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
         return Response(body.model_dump_json(), media_type="application/json")
     following = {} if found.next_page is None else {"x-next-page": found.next_page}
     return Response(_csv(body.requests), media_type="text/csv", headers=following)
+
+
+async def _names(services: Services) -> dict[str, str]:
+    """What the keys are called, by their ids."""
+    return {ENVIRONMENT_ID: "admin", OPEN_ID: "open", **{key.id: key.name for key in await services.access.all()}}
+
+
+def _group(group: UsageGroup, names: Mapping[str, str] | None) -> GroupBody:
+    """The sum of a group; `names` are of keys, where it is one of a key."""
+    key = {"key": group.name} if names is None else {"key": names.get(group.name, group.name), "id": group.name}
+    return GroupBody.model_validate({**SumBody.model_validate(group).model_dump(), **key})
 
 
 def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
