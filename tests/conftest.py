@@ -23,12 +23,16 @@ from app.main import create_app
 from app.pipeline.ports import Clock
 from app.sandbox import create_sandbox, sandbox_in_thread
 from app.settings import Settings
+from tests.clock import MovableClock
 from tests.postgres import Postgres, running_postgres
 
 CORPUS = Path(__file__).parents[1].parent / "shared" / "corpus"
 
 for _name in [name for name in os.environ if name.startswith(("VISION_PROXY_", "ANTHROPIC_"))]:
     del os.environ[_name]  # a test runs the same on every machine
+
+ADMIN = "the-key-of-the-operator"
+"""The admin key of the services that `quick` and its like start."""
 
 StartService = Callable[..., httpx2.Client]
 
@@ -78,6 +82,17 @@ def start_service(sandbox_url: str) -> Generator[StartService]:
             return running.enter_context(_running(base_url, fetcher, clock, **settings))
 
         yield start
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def quick(start_service: StartService, clock: MovableClock) -> httpx2.Client:
+    """A service with an admin key, on a database in memory, for what storage has no part in."""
+    return start_service(admin_key=ADMIN, clock=clock)
 
 
 class Wire:

@@ -43,8 +43,10 @@ async def test_a_value_is_made_once() -> None:
     assert (values, kitchen.made) == ([b"1", b"1"], [b"1"])
 
 
-async def test_those_who_ask_at_once_get_what_one_of_them_made() -> None:
-    cache, kitchen = Cache(10, len), Kitchen()
+@pytest.mark.parametrize("max_bytes", [10, 0])
+async def test_those_who_ask_at_once_get_what_one_of_them_made(max_bytes: int) -> None:
+    """Also where it is too large to keep."""
+    cache, kitchen = Cache(max_bytes, len), Kitchen()
     values: list[bytes] = []
 
     async def ask() -> None:
@@ -104,20 +106,6 @@ async def test_what_went_wrong_is_not_kept() -> None:
         await cache.get_or_make("a", fail)
 
     assert await cache.get_or_make("a", kitchen.maker(b"1")) == b"1"
-
-
-async def test_those_who_wait_share_what_is_too_large_to_keep() -> None:
-    cache, kitchen = Cache(0, len), Kitchen()
-    values: list[bytes] = []
-
-    async def ask() -> None:
-        values.append(await cache.get_or_make("a", kitchen.maker(b"1")))
-
-    async with anyio.create_task_group() as tasks:
-        for _ in range(5):
-            tasks.start_soon(ask)
-
-    assert (values, kitchen.made) == ([b"1"] * 5, [b"1"])
 
 
 async def test_where_the_maker_is_cancelled_the_next_one_tries() -> None:

@@ -20,30 +20,19 @@ from fastapi.routing import iter_route_contexts
 from app.main import create_app
 from app.settings import Settings
 from tests.clock import MovableClock
+from tests.conftest import ADMIN
 
 Maker = Callable[..., bytes]
 StartService = Callable[..., httpx2.Client]
 
-ADMIN = "the-key-of-the-operator"
 AS_ADMIN = {"x-api-key": ADMIN}
 SECRET = "a-secret-to-hash-keys-with"  # noqa: S105 - of no service but these
-
-
-@pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
 
 
 @pytest.fixture
 def locked(start_service: StartService, database_url: str, clock: MovableClock) -> httpx2.Client:
     """A service with an admin key of the environment, on each kind of database in turn."""
     return start_service(database_url=database_url, admin_key=ADMIN, clock=clock)
-
-
-@pytest.fixture
-def quick(start_service: StartService, clock: MovableClock) -> httpx2.Client:
-    """The same on a database in memory, for what storage has no part in."""
-    return start_service(admin_key=ADMIN, clock=clock)
 
 
 def create(service: httpx2.Client, **fields: object) -> Any:

@@ -7,29 +7,18 @@ import httpx2
 import pytest
 
 from tests.clock import MovableClock
+from tests.conftest import ADMIN
 
 Maker = Callable[..., bytes]
 StartService = Callable[..., httpx2.Client]
 
-ADMIN = "the-key-of-the-operator"
 AS_ADMIN = {"x-api-key": ADMIN}
 MODEL, OTHER = "claude-sonnet-5-5", "claude-opus-4-8"
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
-
-
-@pytest.fixture
 def service(start_service: StartService, database_url: str, clock: MovableClock) -> httpx2.Client:
     return start_service(database_url=database_url, admin_key=ADMIN, clock=clock)
-
-
-@pytest.fixture
-def quick(start_service: StartService, clock: MovableClock) -> httpx2.Client:
-    """The same on a database in memory, for what storage has no part in."""
-    return start_service(admin_key=ADMIN, clock=clock)
 
 
 def create(service: httpx2.Client, **fields: object) -> Any:

@@ -15,7 +15,7 @@ from app.errors import ErrorCode, ImageError
 from app.imaging.formats import ACCEPTED, GIF, JPEG, PDF, PNG, TIFF, WEBP, Format, describe_unreadable, is_pdf, sniff
 from app.imaging.limits import SourceLimits
 from app.imaging.orient import UPRIGHT, in_file_axes
-from app.imaging.prescan import count_pages, declared_sizes, jpeg_coding, png_exif
+from app.imaging.prescan import JpegCoding, count_pages, declared_sizes, jpeg_coding, png_exif
 from app.imaging.strip import jpeg_end
 
 Image.MAX_IMAGE_PIXELS = 125_000_000  # refused at twice that, inside openers too; below it our own limit decides
@@ -95,8 +95,9 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
     pages = count_pages(data, found, limits.max_frames)
     _check_frames(pages or 1, limits)
     with open_image(data, found) as image:
-        _check_size(Size(*image.size), limits.for_one_scan_jpeg if _is_one_scan_jpeg(found, data) else limits)
-        facts = _facts(image, found, data, pages)
+        coding = jpeg_coding(data) if found == JPEG else None
+        _check_size(Size(*image.size), limits.for_one_scan_jpeg if _in_one_scan(coding) else limits)
+        facts = _facts(image, found, data, pages, coding)
     _check_frames(facts.frames, limits)
     _check_scans(data, found, limits)
     return facts
@@ -163,7 +164,7 @@ def undecodable(found: Format, error: Exception) -> ImageError:
     )
 
 
-def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) -> ImageFacts:
+def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None, coding: JpegCoding | None) -> ImageFacts:
     frames = pages or _count_frames(image)
     return ImageFacts(
         format=found,
@@ -172,9 +173,9 @@ def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None) ->
         mode=image.mode,
         frames=frames,
         sha256=sha256(data).hexdigest(),
-        coefficient_bytes=_coefficient_bytes(Size(*image.size), found, data),
+        coefficient_bytes=_coefficient_bytes(Size(*image.size), coding),
         keyed="transparency" in image.info,
-        native=found in _NATIVE and (frames == 1 or found == JPEG) and _is_plain(image, found, data),
+        native=found in _NATIVE and (frames == 1 or found == JPEG) and _is_plain(image, found, data, coding),
     )
 
 
@@ -204,24 +205,21 @@ def _orientation(image: Image.Image, found: Format, data: bytes) -> int:
     return orientation if orientation in range(1, 9) else UPRIGHT
 
 
-def _is_plain(image: Image.Image, found: Format, data: bytes) -> bool:
+def _is_plain(image: Image.Image, found: Format, data: bytes, coding: JpegCoding | None) -> bool:
     """8 bit, grey or RGB, and for JPEG a coding that every decoder knows (baseline, extended or progressive)."""
     if found == PNG:
         return data[24] <= _EIGHT_BITS
-    if found == JPEG:
-        return image.mode in {"L", "RGB"} and jpeg_coding(data).frame in _JPEG_PLAIN_FRAMES
-    return True
+    return coding is None or (image.mode in {"L", "RGB"} and coding.frame in _JPEG_PLAIN_FRAMES)
 
 
-def _coefficient_bytes(stored: Size, found: Format, data: bytes) -> int:
+def _coefficient_bytes(stored: Size, coding: JpegCoding | None) -> int:
     """Two bytes for each sample, where a JPEG must be held whole."""
-    if found != JPEG or _is_one_scan_jpeg(found, data):
+    if coding is None or _in_one_scan(coding):
         return 0
-    return ceil(2 * jpeg_coding(data).samples_a_pixel * stored.pixels)
+    return ceil(2 * coding.samples_a_pixel * stored.pixels)
 
 
-def _is_one_scan_jpeg(found: Format, data: bytes) -> bool:
-    coding = jpeg_coding(data) if found == JPEG else None
+def _in_one_scan(coding: JpegCoding | None) -> bool:
     return coding is not None and coding.frame in _JPEG_SEQUENTIAL_FRAMES and coding.one_scan
 
 
