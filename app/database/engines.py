@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database.writer import ThreadWriter
+
 POOL_TIMEOUT_S = 10.0
 """Longest that anybody waits for a connection of the pool."""
 
@@ -13,9 +15,13 @@ MIGRATION_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The ways in. `migrating` keeps no connection; `migration_lock` is what it says first, inside its transaction."""
+    """The ways in. `migrating` keeps no connection; `migration_lock` is what it says first, inside its transaction.
+
+    Where there is a `writer`, work that is written at once goes to it, and the two kinds of writers take turns.
+    """
 
     reading: AsyncEngine
     writing: AsyncEngine
     migrating: AsyncEngine
     migration_lock: tuple[str, ...] = ()
+    writer: ThreadWriter | None = None

@@ -1,4 +1,4 @@
-"""SQLite: one connection that writes, a few that only read, as the write-ahead log allows them to at the same time."""
+"""SQLite: two connections that write in turn, a few that only read, as the write-ahead log allows at the same time."""
 
 import secrets
 import sqlite3
@@ -8,13 +8,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, NullPool, event
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.database.address import SqliteAddress
 from app.database.engines import MIGRATION_TIMEOUT_S, POOL_TIMEOUT_S, Engines
+from app.database.writer import ThreadWriter
 
 _BUSY_TIMEOUT_S = 5.0
 """Longest that a transaction waits for the writer of another process."""
@@ -38,9 +39,9 @@ def sqlite_engines(address: SqliteAddress) -> Engines:
     url = _url(address.path)
     return Engines(
         reading=_pooled(url, _READERS, "BEGIN", _READING),
-        # within a process writers queue here, in turn; SQLite's own wait is a poll that can starve one
         writing=_pooled(url, 1, "BEGIN IMMEDIATE", _WRITING),
         migrating=_migrating(url),
+        writer=ThreadWriter(_synchronous(address.path)),
     )
 
 
@@ -73,6 +74,17 @@ def _pooled(url: URL, size: int, begin: str, pragmas: Sequence[str]) -> AsyncEng
     return _prepared(engine, begin, pragmas)
 
 
+def _synchronous(path: Path) -> Engine:
+    url = URL.create("sqlite+pysqlite", database=str(path))
+    engine = create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        connect_args={"timeout": _BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False},
+    )
+    return _listened(engine, "BEGIN IMMEDIATE", _WRITING)
+
+
 def _migrating(url: URL) -> AsyncEngine:
     """The immediate transaction is the lock: who comes second waits, and then finds the work done."""
     patient = {"timeout": MIGRATION_TIMEOUT_S, "isolation_level": None}
@@ -80,13 +92,18 @@ def _migrating(url: URL) -> AsyncEngine:
 
 
 def _prepared(engine: AsyncEngine, begin: str, pragmas: Sequence[str]) -> AsyncEngine:
+    _listened(engine.sync_engine, begin, pragmas)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
+    return engine
+
+
+def _listened(engine: Engine, begin: str, pragmas: Sequence[str]) -> Engine:
     """Begins transactions in SQLAlchemy's hand, not the driver's, which knows no immediate ones.
 
     Immediate, because one that first reads and then writes cannot wait: two of them would wait for each other.
     """
-    event.listen(engine.sync_engine, "connect", partial(_apply, pragmas))
-    event.listen(engine.sync_engine, "begin", partial(_begin, begin))
-    event.listen(engine.sync_engine, "invalidate", _roll_back)
+    event.listen(engine, "connect", partial(_apply, pragmas))
+    event.listen(engine, "begin", partial(_begin, begin))
     return engine
 
 

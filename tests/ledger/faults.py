@@ -1,13 +1,14 @@
 """A real database behind a door that a test can hold shut, that fails or loses an answer, and counts who enters."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.sql import Database
+from app.database.sql import Database, Result
 
 
 class Doored(Database):
@@ -35,16 +36,15 @@ class Doored(Database):
         async with self._real.reading() as connection:
             yield connection
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
         self.knocked.set()
         await self._open.wait()
         self.transactions += 1
         if self.failures:
             self.failures -= 1
             raise OperationalError("UPDATE", {}, Exception("the database is away"))
-        async with self._real.writing() as connection:
-            yield connection
+        result = await self._real.write(work)
         if self.losing:
             self.losing = False
             raise ConnectionResetError("it was written, and the answer is lost")
+        return result

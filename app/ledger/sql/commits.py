@@ -1,20 +1,24 @@
 """How writes of the ledger become durable: one transaction each, or many that share one, each with its own outcome."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.sql import Database
 from app.errors import AppError
 
 Result = TypeVar("Result")
-Write: TypeAlias = Callable[[AsyncConnection], Awaitable[Result]]
-"""What is to be written, inside a transaction of somebody else's; undone when it raises."""
+Write: TypeAlias = Callable[[Connection], Result]
+"""What is to be written, inside a transaction of somebody else's; undone when it raises.
+
+It may run in another thread, and more than once, so it keeps to what it was made with and to its connection.
+"""
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
 """What a database that is away, locked or full comes as; it may pass."""
@@ -67,8 +71,7 @@ class OneByOne:
 
     async def __call__(self, write: Write[Result]) -> Result:
         """What the write gives back, committed."""
-        async with self._database.writing() as connection:
-            return await write(connection)
+        return await self._database.write(write)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +128,32 @@ class GroupCommit:
 
     async def _run(self, together: Sequence[_Waiting]) -> list[object]:
         """All of them, at first without savepoints, which take as long as the writes: most of the time none refuses."""
+        writes = [waiting.write for waiting in together]
         try:
-            async with self._database.writing() as connection:
-                return [await waiting.write(connection) for waiting in together]
+            return await self._database.write(partial(_bare, writes))
         except _ITS_OWN as refusal:
             if len(together) == 1:
                 return [refusal]
-        async with self._database.writing() as connection:
-            return [await _isolated(waiting.write, connection) for waiting in together]
+        return await self._database.write(partial(_isolated, writes))
 
 
-async def _isolated(write: Write[object], connection: AsyncConnection) -> object:
-    """What it gave back, or the refusal that undid it alone.
+def _bare(writes: Sequence[Write[object]], connection: Connection) -> list[object]:
+    """What they gave back; the first that refuses undoes them all."""
+    return [write(connection) for write in writes]
+
+
+def _isolated(writes: Sequence[Write[object]], connection: Connection) -> list[object]:
+    """What each gave back, or the refusal that undid it alone.
 
     Any other error fails the whole transaction, for SQLite may have ended it: a full disk leaves no savepoint.
     """
+    return [_in_savepoint(write, connection) for write in writes]
+
+
+def _in_savepoint(write: Write[object], connection: Connection) -> object:
     try:
-        async with connection.begin_nested():
-            return await write(connection)
+        with connection.begin_nested():
+            return write(connection)
     except _ITS_OWN as refusal:
         return refusal
 

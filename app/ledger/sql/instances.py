@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import instances, requests
 from app.ledger.periods import period_keys
@@ -17,39 +16,39 @@ MOST_AT_ONCE = 500
 """Rows that one transaction marks; the next one marks the rest."""
 
 
-async def begin(instance_id: str, now: datetime, connection: AsyncConnection) -> None:
+def begin(instance_id: str, now: datetime, connection: Connection) -> None:
     """Alive from now on; what an earlier process of that name left is a dead one's."""
-    await connection.execute(delete(instances).where(instances.c.id == instance_id))
-    while await mark_unknown_of(instance_id, now, connection) == MOST_AT_ONCE:
+    connection.execute(delete(instances).where(instances.c.id == instance_id))
+    while mark_unknown_of(instance_id, now, connection) == MOST_AT_ONCE:
         pass
-    await beat(instance_id, now, connection)
+    beat(instance_id, now, connection)
 
 
-async def beat(instance_id: str, now: datetime, connection: AsyncConnection) -> None:
+def beat(instance_id: str, now: datetime, connection: Connection) -> None:
     """Seen now."""
     upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = upsert(instances).values(id=instance_id, started_at=now, seen_at=now)
-    await connection.execute(row.on_conflict_do_update(index_elements=[instances.c.id], set_={"seen_at": now}))
+    connection.execute(row.on_conflict_do_update(index_elements=[instances.c.id], set_={"seen_at": now}))
 
 
-async def end(instance_id: str, now: datetime, connection: AsyncConnection) -> None:
+def end(instance_id: str, now: datetime, connection: Connection) -> None:
     """Gone, with nothing left reserved."""
-    while await mark_unknown_of(instance_id, now, connection) == MOST_AT_ONCE:
+    while mark_unknown_of(instance_id, now, connection) == MOST_AT_ONCE:
         pass
-    await connection.execute(delete(instances).where(instances.c.id == instance_id))
+    connection.execute(delete(instances).where(instances.c.id == instance_id))
 
 
-async def mark_unknown_of(instance_id: str, now: datetime, connection: AsyncConnection) -> int:
+def mark_unknown_of(instance_id: str, now: datetime, connection: Connection) -> int:
     """How many rows of that process were still reserved and are unknown now."""
     query = _reserved().where(requests.c.instance_id == instance_id)
-    return await _mark((await connection.execute(query)).all(), now, connection)
+    return _mark(connection.execute(query).all(), now, connection)
 
 
-async def mark_unknown_of_the_dead(unseen_since: datetime, now: datetime, connection: AsyncConnection) -> int:
+def mark_unknown_of_the_dead(unseen_since: datetime, now: datetime, connection: Connection) -> int:
     """How many rows were marked of processes not seen since then, at most `MOST_AT_ONCE`; their heartbeats go."""
-    await connection.execute(delete(instances).where(instances.c.seen_at < unseen_since))
+    connection.execute(delete(instances).where(instances.c.seen_at < unseen_since))
     query = _reserved().where(requests.c.instance_id.not_in(select(instances.c.id)))
-    return await _mark((await connection.execute(query)).all(), now, connection)
+    return _mark(connection.execute(query).all(), now, connection)
 
 
 _columns: list[ColumnElement[Any]] = [
@@ -72,12 +71,12 @@ def _reserved() -> Select[Any]:
     )
 
 
-async def _mark(rows: Sequence[Row[Any]], now: datetime, connection: AsyncConnection) -> int:
+def _mark(rows: Sequence[Row[Any]], now: datetime, connection: Connection) -> int:
     """Their bounds count as spent: nobody knows what the vendor billed, and nothing is given back on a guess."""
     if rows:
         ids = [row.id for row in rows]
-        await connection.execute(update(requests).where(requests.c.id.in_(ids)).values(state="unknown", settled_at=now))
-        await add(connection, _moved(rows))
+        connection.execute(update(requests).where(requests.c.id.in_(ids)).values(state="unknown", settled_at=now))
+        add(connection, _moved(rows))
     return len(rows)
 
 

@@ -1,7 +1,6 @@
 """Writes down what is about to be spent, or refuses: the limits, the budgets and the row, all in one transaction."""
 
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert
 
 from app.database.tables import requests
 from app.domain import Spender
@@ -14,9 +13,7 @@ from app.ledger.sql.sums import Sum, add, draw
 from app.ledger.sql.texts import storable
 
 
-async def write_reservation(
-    reservation: Reservation, instance_id: str, connection: AsyncConnection
-) -> tuple[RateLimit, ...]:
+def write_reservation(reservation: Reservation, instance_id: str, connection: Connection) -> tuple[RateLimit, ...]:
     """What is left of each limit by the minute: the tightest of the spenders'.
 
     Sums are added to first and checked then, under the lock of their rows; the caller's transaction undoes a refusal.
@@ -24,9 +21,9 @@ async def write_reservation(
     Raises:
         AppError: a limit or a budget has no room for it.
     """
-    limits = await _draw(reservation, connection)
-    await connection.execute(_insert_row, _row(reservation, instance_id))
-    await _reserve(reservation, connection)  # last, for rows that all requests of a key share are locked from here on
+    limits = _draw(reservation, connection)
+    connection.execute(_insert_row, _row(reservation, instance_id))
+    _reserve(reservation, connection)  # last, for rows that all requests of a key share are locked from here on
     return limits
 
 
@@ -52,12 +49,12 @@ def _row(reservation: Reservation, instance_id: str) -> dict[str, object]:
     }
 
 
-async def _draw(reservation: Reservation, connection: AsyncConnection) -> tuple[RateLimit, ...]:
+def _draw(reservation: Reservation, connection: Connection) -> tuple[RateLimit, ...]:
     draws = draws_of(reservation)
     for one in draws:
         if not one.fits_ever:
             raise too_much_at_once(one, reservation)
-    full = await draw(connection, draws)
+    full = draw(connection, draws)
     waits = {one: one.wait_s(full[one.key_id, one.kind]) for one in draws}
     longest = max(draws, key=lambda one: waits[one], default=None)
     if longest is not None and waits[longest]:
@@ -74,14 +71,14 @@ def _tightest(draws: list[Draw], full: dict[tuple[str, str], int]) -> tuple[Rate
     return tuple(by_kind.values())
 
 
-async def _reserve(reservation: Reservation, connection: AsyncConnection) -> None:
+def _reserve(reservation: Reservation, connection: Connection) -> None:
     bound = bound_nanousd(reservation.bound_usd)
     additions = [
         Sum(spender.id, period, reserved_nanousd=bound, requests=1)
         for spender in reservation.spenders
         for period in period_keys(reservation.at)
     ]
-    sums = await add(connection, additions)
+    sums = add(connection, additions)
     for spender in reservation.spenders:
         _check_budget(spender, sums[spender.id, period_key(spender.limits.budget_period, reservation.at)], reservation)
         _check_requests(spender, sums[spender.id, "total"], reservation)

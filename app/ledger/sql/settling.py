@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from app.database.tables import requests
 from app.domain import Json, Usage
@@ -25,14 +24,18 @@ _columns: list[ColumnElement[Any]] = [
     requests.c.bound_nanousd,
 ]
 
+_settle = (  # made once: the values are those of the columns that it is executed with
+    update(requests)
+    .where(requests.c.id == bindparam("reservation_id"), requests.c.state == bindparam("before"))
+    .returning(*_columns)
+)
+
 
 class NeverReservedError(LookupError):
     """There is no such row: nothing was reserved under that id."""
 
 
-async def write_settlement(
-    reservation_id: str, settlement: Settlement, now: datetime, connection: AsyncConnection
-) -> bool:
+def write_settlement(reservation_id: str, settlement: Settlement, now: datetime, connection: Connection) -> bool:
     """Whether it was settled by this; False where it already was.
 
     What is unknown may still be settled or released, once: an answer may come after its process was taken for dead.
@@ -40,14 +43,13 @@ async def write_settlement(
     Raises:
         NeverReservedError: no such row.
     """
-    values = _values(settlement, now)
+    values = {"reservation_id": reservation_id, **_values(settlement, now)}
     for before in ("reserved",) if settlement.state == "unknown" else ("reserved", "unknown"):
-        ours = update(requests).where(requests.c.id == reservation_id, requests.c.state == before)
-        row = (await connection.execute(ours.values(values).returning(*_columns))).one_or_none()
+        row = connection.execute(_settle, {**values, "before": before}).one_or_none()
         if row is not None:
-            await add(connection, _moved(row, before, settlement))
+            add(connection, _moved(row, before, settlement))
             return True
-    if (await connection.execute(select(requests.c.id).where(requests.c.id == reservation_id))).first() is None:
+    if connection.execute(select(requests.c.id).where(requests.c.id == reservation_id)).first() is None:
         raise NeverReservedError(reservation_id)
     return False
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, String, TextClause, bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BigInteger, Connection, String, TextClause, bindparam, text
 
 from app.ledger.rates import Draw
 
@@ -28,26 +27,26 @@ class Sum(NamedTuple):
     requests: int = 0
 
 
-async def add(connection: AsyncConnection, additions: Sequence[Sum]) -> dict[tuple[str, str], Sum]:
+def add(connection: Connection, additions: Sequence[Sum]) -> dict[tuple[str, str], Sum]:
     """The rows after the addition, by key and period; no two additions may be to the same."""
     found: list[Sum] = []
     additions = sorted(additions)
     for start in range(0, len(additions), _MOST_ROWS):
         some = additions[start : start + _MOST_ROWS]
         values = {f"{name}{row}": value for row, one in enumerate(some) for name, value in one._asdict().items()}
-        rows = (await connection.execute(_adding(len(some)), values)).all()
+        rows = connection.execute(_adding(len(some)), values).all()
         found += [Sum(*row) for row in rows]
     return {(one.key_id, one.period): one for one in found}
 
 
-async def draw(connection: AsyncConnection, draws: Sequence[Draw]) -> dict[tuple[str, str], int]:
+def draw(connection: Connection, draws: Sequence[Draw]) -> dict[tuple[str, str], int]:
     """When each bucket is full again, by key and kind, after all was taken out; `draws` are sorted, of one instant."""
     if not draws:
         return {}
     values: dict[str, object] = {"at_us": draws[0].at_us}
     for row, one in enumerate(draws):
         values |= {f"key_id{row}": one.key_id, f"kind{row}": one.kind, f"full_at_us{row}": one.at_us + one.share_us}
-    rows = (await connection.execute(_drawing(len(draws)), values)).all()
+    rows = connection.execute(_drawing(len(draws)), values).all()
     return {(row.key_id, row.kind): row.full_at_us for row in rows}
 
 
