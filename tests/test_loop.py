@@ -1,9 +1,12 @@
-"""The event loop stays free: health answers come through while pictures are being prepared."""
+"""Health: answers come through while pictures are being prepared, and say when the database is gone."""
 
 from collections.abc import Callable
 from threading import Event, Thread
 
 import httpx2
+
+from tests.conftest import StartService
+from tests.postgres import Postgres
 
 Maker = Callable[..., bytes]
 
@@ -30,3 +33,19 @@ def test_livez_and_readyz_answer_while_large_pictures_are_prepared(service: http
     worker.join()
 
     assert answered >= 20
+
+
+def test_readyz_says_so_when_the_database_is_gone_and_livez_does_not_care(
+    start_service: StartService, postgres: Postgres
+) -> None:
+    url = postgres.fresh_database()
+    service = start_service(database_url=url)
+    before = service.get("/readyz")
+    postgres.run(
+        "dropdb", "--force", f"--host={postgres.home}", "--username=postgres", url.partition("@/")[2].partition("?")[0]
+    )
+    after = service.get("/readyz")
+
+    assert before.json() == {"status": "ready"}
+    assert (after.status_code, after.json()["status"], service.get("/livez").status_code) == (503, "not ready", 200)
+    assert after.json()["reason"] in {"the database does not answer", "the database takes no writes"}

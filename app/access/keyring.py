@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -15,9 +15,6 @@ from app.errors import AppError, ErrorCode
 
 CACHE_S = 3.0
 """Longest that a process goes by what it once read of a key: a revocation elsewhere is felt after that."""
-
-_TOLD_OF_EXPIRY = timedelta(hours=1)
-"""How long a token is still told that it expired, rather than that nobody knows it."""
 
 _STAND_INS = frozenset({ENVIRONMENT_ID, OPEN_ID})
 
@@ -190,7 +187,6 @@ class Keyring:
         now = self._clock.now()
         made = NewKey(token, new_secret(TOKEN_PREFIX))
         async with self._table.changing(now) as changes:
-            await changes.forget_tokens(now - _TOLD_OF_EXPIRY)
             if token.parent_id in _STAND_INS:
                 await self._stand_in_for(token.parent_id, changes)
             elif token.parent_id is None or await changes.get(token.parent_id) is None:

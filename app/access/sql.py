@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import RowMapping, bindparam, delete, insert, select, text, update
+from sqlalchemy import RowMapping, bindparam, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.access.keys import Held, Key
@@ -135,11 +135,6 @@ class KeyChanges:
     async def has_row(self, key_id: str) -> bool:
         """Whether there is such a row, be it only a stand-in."""
         return (await self._connection.execute(select(keys.c.id).where(keys.c.id == key_id))).first() is not None
-
-    async def forget_tokens(self, expired_before: datetime) -> None:
-        """Delete tokens that expired earlier than that."""
-        old = (keys.c.parent_id.is_not(None), keys.c.expires_at < expired_before)
-        await self._connection.execute(delete(keys).where(*old))
 
 
 async def _any(connection: AsyncConnection) -> bool:

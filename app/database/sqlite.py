@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.database.address import SqliteAddress
 from app.database.engines import MIGRATION_TIMEOUT_S, POOL_TIMEOUT_S, Engines
+from app.database.failures import DatabaseUnusableError
 from app.database.writer import ThreadWriter
 
 _BUSY_TIMEOUT_S = 5.0
@@ -31,8 +32,29 @@ _WRITING = (
 _READING = (*_WRITING, "PRAGMA query_only=ON")
 
 
+_OLDEST = (3, 35)
+"""The first that knows RETURNING. Source: https://sqlite.org/releaselog/3_35_0.html, 2021-03-12"""
+
+
+def refuse_old(version: Sequence[int]) -> None:
+    """Nothing, where this SQLite can do what is asked of it.
+
+    Raises:
+        DatabaseUnusableError: it is too old.
+    """
+    if tuple(version) < _OLDEST:
+        found = ".".join(map(str, version))
+        message = f"SQLite {found} is too old, 3.35 is needed: use a Python with a newer one, or PostgreSQL"
+        raise DatabaseUnusableError(message)
+
+
 def sqlite_engines(address: SqliteAddress) -> Engines:
-    """The file, whose folder is made where it is missing; without a path, a database in memory."""
+    """The file, whose folder is made where it is missing; without a path, a database in memory.
+
+    Raises:
+        DatabaseUnusableError: this machine's SQLite is too old.
+    """
+    refuse_old(sqlite3.sqlite_version_info)
     if address.path is None:
         return _in_memory()
     address.path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -13,13 +13,19 @@ from app.domain import Spender
 from app.ledger.records import RateLimit, Reservation, Settlement, Spending
 from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
 from app.ledger.sql.commits import DATABASE_ERRORS, Commits, may_be_written, open_commits
+from app.ledger.sql.expiry import TOKENS_AT_ONCE, forget_tokens
 from app.ledger.sql.instances import MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
-from app.ledger.sql.reporting import read_page, read_spending, read_usage
+from app.ledger.sql.reporting import read_anything, read_page, read_spending, read_usage
 from app.ledger.sql.reserving import write_reservation
 from app.ledger.sql.settling import NeverReservedError, write_settlement
 
 HEARTBEAT_S = 5.0
 DEAD_AFTER = timedelta(seconds=30)
+TOLD_OF_EXPIRY = timedelta(hours=1)
+"""How long a token is still told that it expired, rather than that nobody knows it."""
+
+ANSWER_S = 1.0
+"""Longest that the database is waited for when somebody asks whether it is there."""
 
 _BEATS_TO_A_SWEEP = 6
 _RETRY_DELAYS_S = (0.1, 0.5, 2.0)
@@ -41,7 +47,13 @@ class Ledger:
     """What every request may cost and did cost. Made by `open_ledger`."""
 
     def __init__(
-        self, database: Database, commits: Commits, clock: Clock, instance_id: str, retry_delays_s: Sequence[float]
+        self,
+        database: Database,
+        commits: Commits,
+        clock: Clock,
+        instance_id: str,
+        retry_delays_s: Sequence[float],
+        answer_s: float = ANSWER_S,
     ) -> None:
         """The parts belong to whoever opened them."""
         self._database = database
@@ -49,6 +61,8 @@ class Ledger:
         self._clock = clock
         self._instance_id = instance_id
         self._retry_delays_s = retry_delays_s
+        self._answer_s = answer_s
+        self._writable = True
         self._running: set[asyncio.Task[Any]] = set()
         self._owed: dict[str, Settlement] = {}
 
@@ -119,8 +133,34 @@ class Ledger:
                 connection, state=state, key_ids=key_ids, since=since, until=until, limit=limit, after=after
             )
 
+    async def trouble(self) -> str | None:
+        """Why nothing can be reserved now, in a few words; None where it can. Waits `ANSWER_S` at the longest.
+
+        It reads now and goes by the last heartbeat for writing: whoever asks often must not have the disk synced.
+        """
+        if not self._writable:
+            return "the database takes no writes"
+        try:
+            async with asyncio.timeout(self._answer_s), self._database.reading() as connection:
+                await read_anything(connection)
+        except DATABASE_ERRORS:
+            return "the database does not answer"
+        return None
+
+    async def beat(self) -> None:
+        """Say that this process lives; whether that was written is what `trouble` goes by."""
+        try:
+            await self._commits(partial(beat, self._instance_id, self._clock.now()))
+        except DATABASE_ERRORS:
+            self._writable = False
+            raise
+        self._writable = True
+
     async def sweep(self) -> int:
-        """How many requests of dead processes were marked unknown; settlements that failed before are tried again."""
+        """How many requests of dead processes were marked unknown.
+
+        Settlements that failed before are tried again, and tokens that are long expired deleted.
+        """
         for owed_id, settlement in list(self._owed.items()):
             with suppress(*DATABASE_ERRORS):
                 await self._commits(partial(write_settlement, owed_id, settlement, self._clock.now()))
@@ -133,6 +173,8 @@ class Ledger:
             total += marked
         if total:
             _log.warning("%d requests of processes that died are unknown now, and count with their bounds", total)
+        while await self._commits(partial(forget_tokens, now - TOLD_OF_EXPIRY)) == TOKENS_AT_ONCE:
+            pass
         return total
 
     async def _settle(self, reservation_id: str, settlement: Settlement) -> bool:
@@ -179,6 +221,7 @@ async def open_ledger(
     *,
     heartbeat_s: float = HEARTBEAT_S,
     retry_delays_s: Sequence[float] = _RETRY_DELAYS_S,
+    answer_s: float = ANSWER_S,
 ) -> AsyncGenerator[Ledger]:
     """The ledger, for a process with that id, which no other that runs may have.
 
@@ -186,12 +229,10 @@ async def open_ledger(
     process leaves reserved itself is unknown.
     """
     async with open_commits(database) as commits:
-        ledger = Ledger(database, commits, clock, instance_id, retry_delays_s)
+        ledger = Ledger(database, commits, clock, instance_id, retry_delays_s, answer_s)
         await commits(partial(begin, instance_id, clock.now()))
         await ledger.sweep()
-        heart = asyncio.create_task(
-            _live(ledger, partial(_beat, commits, clock, instance_id), heartbeat_s), name="ledger heartbeat"
-        )
+        heart = asyncio.create_task(_live(ledger, heartbeat_s), name="ledger heartbeat")
         try:
             yield ledger
         finally:
@@ -199,18 +240,14 @@ async def open_ledger(
             await asyncio.shield(asyncio.create_task(_leave(heart, ledger, commits, clock, instance_id)))
 
 
-async def _beat(commits: Commits, clock: Clock, instance_id: str) -> None:
-    await commits(partial(beat, instance_id, clock.now()))
-
-
-async def _live(ledger: Ledger, one_beat: Callable[[], Awaitable[None]], heartbeat_s: float) -> None:
+async def _live(ledger: Ledger, heartbeat_s: float) -> None:
     """Heartbeats, and now and then a look for the dead."""
     beats = 0
     while True:
         await asyncio.sleep(heartbeat_s)
         beats += 1
         try:
-            await one_beat()
+            await ledger.beat()
             if beats % _BEATS_TO_A_SWEEP == 0:
                 await ledger.sweep()
         except DATABASE_ERRORS as error:

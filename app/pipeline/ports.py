@@ -86,6 +86,7 @@ class Ledger(Protocol):
 
     async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
+    async def trouble(self) -> str | None: ...  # noqa: D102
     async def usage(  # noqa: D102
         self,
         key_ids: Sequence[str] | None = None,

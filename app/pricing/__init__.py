@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from genai_prices import Usage as Units
 from genai_prices import calc_price
@@ -25,6 +26,7 @@ Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-2
 _MILLION = 1_000_000
 _MOST_TOKENS = 10**12
 _THOUSAND = 1_000
+_MOST_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +134,23 @@ def rates(model_id: str, at: datetime, input_tokens: int = 0) -> Rates | None:
 
 def _prices_of(model_id: str, usage: Usage, at: datetime) -> ModelPrice | None:
     """The rates of that model at that instant, for the tier and speed that `usage` says it ran at."""
-    context = _price_context(usage)
+    return _looked_up(model_id, tuple(_price_context(usage).items()), at.replace(second=0, microsecond=0))
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _looked_up(model_id: str, context: tuple[tuple[str, str], ...], minute: datetime) -> ModelPrice | None:
+    """The search through the list, which takes part of every request's time; no price is of seconds."""
     try:
         found = calc_price(
-            Units(), model_id, provider_id="anthropic", genai_request_timestamp=at, price_context=context or None
+            Units(),
+            model_id,
+            provider_id="anthropic",
+            genai_request_timestamp=minute,
+            price_context=dict(context) or None,
         )
     except LookupError:
         return None
-    for key, value in context.items():
+    for key, value in context:
         if not any(variant.when.get(key) == value for variant in found.model.price_variants or ()):
             return None
     return found.model_price

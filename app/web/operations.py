@@ -1,4 +1,4 @@
-"""GET /livez, GET /readyz: whether the loop answers, whether this process can do its work."""
+"""GET /livez, GET /readyz: whether the loop answers, whether this process can do its work, and what it lacks."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -19,13 +19,20 @@ async def livez() -> dict[str, str]:
 @router.get(
     "/readyz",
     summary="Ready for requests",
-    responses={503: {"description": "Not started, stopping, or without image workers."}},
+    responses={503: {"description": "Not started, stopping, without image workers, or without its database."}},
 )
 async def readyz(request: Request) -> JSONResponse:
-    """200 while requests are welcome and there is a worker for pictures, at work or free."""
-    services: Services | None = getattr(request.app.state, "services", None)
-    ready = services is not None and await services.imaging.ready()
-    return JSONResponse({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+    """200 while requests are welcome, pictures have a worker, at work or free, and money can be written down."""
+    reason = await _lack(getattr(request.app.state, "services", None))
+    if reason is None:
+        return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": "not ready", "reason": reason}, 503)
+
+
+async def _lack(services: Services | None) -> str | None:
+    if services is None:
+        return "starting or stopping"
+    return await services.ledger.trouble() if await services.imaging.ready() else "no image worker"
 
 
 @router.get("/", include_in_schema=False)

@@ -3,14 +3,16 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from app.database.failures import DatabaseUnusableError
 from app.database.sql import Database, open_database
+from app.database.sqlite import refuse_old
 from app.database.tables import instances, keys, secrets
 from tests.postgres import Postgres
 
@@ -167,6 +169,41 @@ async def test_what_sqlite_has_committed_is_on_the_disk(tmp_path: Path) -> None:
         ]
 
     assert settings == ["wal", 2, 1, 5_000]
+
+
+@pytest.mark.parametrize("version", [(3, 35, 0), (3, 40, 1), (4, 0, 0)])
+async def test_a_sqlite_that_is_new_enough_is_taken(version: tuple[int, ...]) -> None:
+    refuse_old(version)
+
+
+async def test_a_sqlite_that_is_too_old_is_refused_in_a_sentence() -> None:
+    with pytest.raises(DatabaseUnusableError, match=r"^SQLite 3\.34\.1 is too old, 3\.35 is needed: use .+$"):
+        refuse_old((3, 34, 1))
+
+
+async def test_work_that_is_handed_over_is_committed_or_undone_whole(database_url: str) -> None:
+    def write(connection: Connection, divisor: int) -> int:
+        connection.execute(insert(secrets).values(name=str(divisor), value="1", created_at=NOON))
+        return 6 // divisor
+
+    async with open_database(database_url) as database:
+        assert await database.write(partial(write, divisor=2)) == 3
+        with pytest.raises(ZeroDivisionError):
+            await database.write(partial(write, divisor=0))
+
+        assert await kept(database) == {"2": "1"}
+
+
+async def test_work_that_is_handed_over_waits_for_other_writers_and_they_for_it(database_url: str) -> None:
+    def count(connection: Connection) -> None:
+        value = connection.execute(select(secrets.c.value).with_for_update()).scalar_one()
+        connection.execute(update(secrets).values(value=str(int(value) + 1)))
+
+    async with open_database(database_url) as database:
+        await keep(database, "count")
+        await asyncio.gather(*[turn for _ in range(20) for turn in (count_up(database), database.write(count))])
+
+        assert await kept(database) == {"count": "40"}
 
 
 async def test_every_wait_for_postgresql_has_a_deadline(postgres: Postgres) -> None:

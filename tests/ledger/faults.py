@@ -21,6 +21,7 @@ class Doored(Database):
         self.knocked = asyncio.Event()
         self.failures = 0
         self.losing = False
+        self.silent = False
         self.transactions = 0
 
     def shut(self) -> None:
@@ -33,6 +34,8 @@ class Doored(Database):
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        if self.silent:
+            await asyncio.Event().wait()
         async with self._real.reading() as connection:
             yield connection
 

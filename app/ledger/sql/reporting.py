@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, String, and_, case, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.tables import requests, spending
+from app.database.tables import instances, requests, spending
 from app.domain import Spender
 from app.errors import AppError, ErrorCode
 from app.ledger.money import usd
@@ -22,6 +22,13 @@ _UTC = literal_column("'UTC'", String())
 _ISO_DAY = literal_column("'YYYY-MM-DD'", String())
 
 _MICROSECOND = timedelta(microseconds=1)
+
+_anything = select(instances.c.id).limit(1)
+
+
+async def read_anything(connection: AsyncConnection) -> None:
+    """Nothing, where the database answers."""
+    await connection.execute(_anything)
 
 
 async def read_spending(spender: Spender, now: datetime, connection: AsyncConnection) -> Spending:
