@@ -220,6 +220,38 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchShare:
+    """The requests of a batch on one model; `reservation_id` is the row of the ledger with what they may cost.
+
+    `bytes_before` and `bytes_after` are those of their pictures, as they came and as they were sent.
+    """
+
+    reservation_id: str
+    model: str
+    images: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """A batch at the vendor and whose it is: `owner` is the caller's id.
+
+    `shares` are empty where nobody was charged; `settled_at` is None until what it did cost has been written down.
+    `upstream_request_id` and `timing_ms` are of its creation.
+    """
+
+    id: str
+    owner: str
+    requests: int
+    shares: tuple[BatchShare, ...]
+    upstream_request_id: str | None
+    timing_ms: Mapping[str, float]
+    created_at: datetime
+    settled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """USD by kind of token. `images_usd` is a part of the input cost, not an addition to it."""
 

@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     ENDPOINT_NOT_ALLOWED = "endpoint_not_allowed"
     MAX_COST_EXCEEDED = "max_cost_exceeded"
     FILE_NOT_FOUND = "file_not_found"
+    BATCH_NOT_FOUND = "batch_not_found"
     KEY_NOT_FOUND = "key_not_found"
     UNKNOWN_ROUTE = "unknown_route"
     BODY_TOO_LARGE = "body_too_large"

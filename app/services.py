@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from app.access.opening import open_keyring
+from app.batches import BatchStore
 from app.cache import BoundedCache
 from app.catalog import load_catalog
 from app.database.sql import open_database
@@ -67,6 +68,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
                 admin_key=_plain(settings.admin_key),
                 open_without_keys=settings.on_loopback,
             ),
+            batches=BatchStore(database),
             catalog=load_catalog(),
             fetcher=fetcher,
             files=FileStore(database),

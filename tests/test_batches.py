@@ -15,7 +15,8 @@ from PIL import Image
 
 from app.errors import AppError
 from app.pipeline import RequestPolicy, Services
-from app.pipeline.batching import make_ready_batch, results_with_cost
+from app.pipeline.batch_preparing import make_ready_batch
+from app.pipeline.batch_results import BatchBill, results_with_cost
 from app.services import open_services
 from app.settings import Settings
 
@@ -276,11 +277,15 @@ def test_results_are_at_the_host_that_the_client_asked(service: httpx2.Client) -
     assert batch["results_url"] == f"http://localhost:81{PATH}/{batch['id']}/results"
 
 
-def test_a_batch_that_does_not_exist_is_the_vendor_s_404(service: httpx2.Client, sandbox: httpx2.Client) -> None:
+def test_a_batch_that_does_not_exist_is_a_404_in_the_vendor_s_words(
+    service: httpx2.Client, sandbox: httpx2.Client
+) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")):
         through = service.request(method, f"{PATH}/msgbatch_none{path}")
-        direct = sandbox.request(method, f"{PATH}/msgbatch_none{path}")
-        assert (through.status_code, through.json()["error"]) == (404, direct.json()["error"])
+        direct = sandbox.request(method, f"{PATH}/msgbatch_none{path}").json()["error"]
+        error = through.json()["error"]
+        assert (through.status_code, error["type"], error["message"]) == (404, direct["type"], direct["message"])
+        assert error["details"]["error_code"] == "batch_not_found"
 
 
 @pytest.mark.parametrize("batch_id", ["%2e%2e", "a%3Fb=c", "a%23b", "a%20b"])
@@ -289,7 +294,7 @@ def test_an_id_that_leads_elsewhere_at_the_vendor_is_not_passed_on(
 ) -> None:
     response = recorded.get(f"{PATH}/{batch_id}/results")
 
-    assert (response.status_code, response.json()["error"]["details"]["error_code"]) == (404, "unknown_route")
+    assert (response.status_code, response.json()["error"]["details"]["error_code"]) == (404, "batch_not_found")
     assert wire.bodies == []
 
 
@@ -396,7 +401,8 @@ def priced(lines: bytes, chunk_bytes: int) -> bytes:
             yield lines[start : start + chunk_bytes]
 
     async def work(services: Services) -> bytes:
-        return b"".join([line async for line in results_with_cost(chunks(), services)])
+        lines = results_with_cost(chunks(), services.clock.now(), BatchBill(), services)
+        return b"".join([line async for line in lines])
 
     return run(work)
 

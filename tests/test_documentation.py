@@ -143,6 +143,7 @@ def test_every_error_of_a_route_is_in_the_openapi_document(service: httpx2.Clien
         "client_closed",
         "admin_only",
         "key_not_found",
+        "batch_not_found",
     }
 
 

@@ -47,6 +47,20 @@ files = Table(  # which of the vendor's files is whose, and what it takes to siz
     Column("created_at", Instant, nullable=False),
 )
 
+batches = Table(  # which of the vendor's batches is whose, and the rows of the ledger that its results will settle
+    "batches",
+    metadata,
+    Column("id", String(256), primary_key=True),  # the vendor's
+    Column("owner", String(200), nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("shares", _Json, nullable=False),  # a list of objects, one for each model
+    Column("upstream_request_id", String(200)),
+    Column("timing_ms", _Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("settled_at", Instant),
+    Index(None, "owner", "created_at"),
+)
+
 keys = Table(  # who may call and how much; a row with a parent is a short-lived token, which dies with that key
     "keys",
     metadata,
@@ -84,6 +98,7 @@ requests = Table(  # the ledger: a row is written before money can be spent, and
     Column("status", Integer),
     Column("request_id", String(64), nullable=False),
     Column("upstream_request_id", String(200)),
+    Column("requests", Integer, nullable=False, server_default="1"),  # of the vendor's: more than one in a batch
     Column("images", Integer, nullable=False),
     Column("bytes_before", BigInteger, nullable=False),
     Column("bytes_after", BigInteger, nullable=False),

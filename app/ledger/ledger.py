@@ -66,25 +66,27 @@ class Ledger:
         self._running: set[asyncio.Task[Any]] = set()
         self._owed: dict[str, Settlement] = {}
 
-    async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]:
+    async def reserve(self, *reservations: Reservation) -> tuple[RateLimit, ...]:
         """What is left of each limit by the minute; from now on the bound counts as spent, until it is settled.
 
+        Several are the parts of one call, of the same spenders and instant: all are reserved, or none.
         A caller that is cancelled meanwhile, or gets an error, has reserved nothing: what was written all the same is
         released.
 
         Raises:
             AppError: a budget (`budget_exhausted`) or a limit (`rate_limited`) has no room for it; nothing is changed.
         """
-        write = partial(write_reservation, reservation, self._instance_id)
+        write = partial(write_reservation, reservations, self._instance_id)
         reserving = self._own(self._commits(write))
         try:
             return await asyncio.shield(reserving)
         except asyncio.CancelledError:
-            self._own(self._undo(reserving, reservation.id))
+            self._own(self._undo(reserving, reservations))
             raise
         except DATABASE_ERRORS as error:
             if may_be_written(error):
-                self._own(self._settle(reservation.id, _RELEASED))
+                for reservation in reservations:
+                    self._own(self._settle(reservation.id, _RELEASED))
             raise
 
     async def settle(self, id: str, settlement: Settlement) -> bool:  # noqa: A002 - the word for it
@@ -193,12 +195,15 @@ class Ledger:
         self._owed[reservation_id] = settlement
         return False
 
-    async def _undo(self, reserving: "asyncio.Task[tuple[RateLimit, ...]]", reservation_id: str) -> None:
+    async def _undo(
+        self, reserving: "asyncio.Task[tuple[RateLimit, ...]]", reservations: Sequence[Reservation]
+    ) -> None:
         """Release what was reserved for a caller who has left, if it was."""
         await asyncio.wait([reserving])
         error = None if reserving.cancelled() else reserving.exception()
         if not reserving.cancelled() and (error is None or may_be_written(error)):
-            await self._settle(reservation_id, _RELEASED)
+            for reservation in reservations:
+                await self._settle(reservation.id, _RELEASED)
 
     def _own(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """A task that outlives its caller, not the ledger."""

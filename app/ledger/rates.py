@@ -62,7 +62,7 @@ def draws_of(reservation: Reservation) -> list[Draw]:
 
 def _counted(limits: KeyLimits, reservation: Reservation) -> tuple[tuple[RateKind, int | None, int], ...]:
     return (
-        ("requests", limits.requests_per_minute, 1),
+        ("requests", limits.requests_per_minute, reservation.requests),
         ("images", limits.images_per_minute, reservation.images),
         ("tokens", limits.tokens_per_minute, reservation.tokens),
     )

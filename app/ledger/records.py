@@ -20,6 +20,7 @@ class Reservation:
     """What is about to be spent. `spenders` are the key and then, if any, the token made from it.
 
     `bound_usd` is the most that it can cost; `tokens` are the estimated input tokens that count by the minute.
+    `requests` is how many requests of the vendor's it stands for: more than one in a batch.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Reservation:
     request_id: str
     images: int
     tokens: int
+    requests: int = 1
 
     def __post_init__(self) -> None:
         """Hold what the arithmetic relies on.
@@ -40,8 +42,11 @@ class Reservation:
         """
         if not 1 <= len(self.spenders) <= 2:  # noqa: PLR2004 - the key, and the token
             raise ValueError(f"{len(self.spenders)} spenders; a key, or a key and its token, can spend")
-        if not self.bound_usd.is_finite() or min(self.bound_usd, self.images, self.tokens) < 0:
-            raise ValueError(f"{self.bound_usd} USD, {self.images} images, {self.tokens} tokens: none may be negative")
+        if not self.bound_usd.is_finite() or min(self.bound_usd, self.images, self.tokens, self.requests) < 0:
+            raise ValueError(
+                f"{self.bound_usd} USD, {self.requests} requests, {self.images} images, {self.tokens} tokens: "
+                "none may be negative"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,10 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request of the ledger. `cost_usd` is None while it runs, where it is unknown, and where no price is."""
+    """One request of the ledger, or those of a batch on one model.
+
+    `cost_usd` is None while it runs, where it is unknown, and where no price is.
+    """
 
     id: str
     at: datetime
@@ -81,6 +84,7 @@ class Entry:
     bound_usd: Decimal
     timing_ms: Mapping[str, float]
     settled_at: datetime | None
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)

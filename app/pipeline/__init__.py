@@ -30,7 +30,7 @@ from app.pipeline.request import (
 )
 from app.pipeline.stopwatch import Stopwatch
 from app.pipeline.unfolding import Unfolding, unfold
-from app.upstream.claude import Call
+from app.upstream.claude import Call, Reply
 
 __all__ = [
     "Answer",
@@ -50,6 +50,7 @@ __all__ = [
     "RateLimit",
     "Relayed",
     "RelayedStream",
+    "Reply",
     "RequestPolicy",
     "SentImage",
     "Services",

@@ -51,7 +51,7 @@ class Account:
             spenders=request.spenders,
             endpoint=request.endpoint,
             model=model.id,
-            bound_usd=self._bound_usd(model, image_tokens),
+            bound_usd=bound_of(request, model, image_tokens, services),
             request_id=request.request_id,
             images=request.picture_count,
             tokens=estimate_tokens(request, image_tokens, None).total,
@@ -98,18 +98,23 @@ class Account:
         )
         await self._services.ledger.settle(self._id, settlement)
 
-    def _bound_usd(self, model: Model, image_tokens: int) -> Decimal:
-        request, services = self._request, self._services
-        bound = upper_bound_usd(model, request, image_tokens, services)
-        if bound is None:
-            bound = largest_cost_usd(model, request, services)
-        if bound is None and any(spender.limits.budget_usd is not None for spender in request.spenders):
-            raise AppError(
-                ErrorCode.MAX_COST_EXCEEDED,
-                f"no price of {model.id} is known, so the budget of this key cannot be kept",
-                hint="choose a model whose price is known; GET /v1/models shows them",
-            )
-        return bound or Decimal(0)
+
+def bound_of(request: VisionRequest, model: Model, image_tokens: int, services: Services) -> Decimal:
+    """The most that the request can cost, for the ledger; 0 where no price is known.
+
+    Raises:
+        AppError: `max_cost_exceeded`, no price is known and a budget has to be kept.
+    """
+    bound = upper_bound_usd(model, request, image_tokens, services)
+    if bound is None:
+        bound = largest_cost_usd(model, request, services)
+    if bound is None and any(spender.limits.budget_usd is not None for spender in request.spenders):
+        raise AppError(
+            ErrorCode.MAX_COST_EXCEEDED,
+            f"no price of {model.id} is known, so the budget of this key cannot be kept",
+            hint="choose a model whose price is known; GET /v1/models shows them",
+        )
+    return bound or Decimal(0)
 
 
 @asynccontextmanager

@@ -1,307 +1,306 @@
-"""The drop-in path of batches: the pictures of every request prepared before it goes, the cost put into every result.
+"""The drop-in path of batches: prepared, reserved, sent, and from then on the batch of the key that made it.
 
-A batch is handled request by request, so that memory holds what came, what goes, and a few requests in the making.
+A batch keeps the vendor's id. Our table says whose it is, the vendor what has become of it; its results settle it.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import Any
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 import anyio
 import msgspec
-from anyio import to_thread
 
-from app.errors import AppError, ErrorCode
-from app.pipeline.allowing import refuse_models_of_batched
-from app.pipeline.billing import cost_of, read_bill
-from app.pipeline.message_body import JsonObject, check_text, decode_any, decode_json, may_hold_pictures
+from app.domain import StoredBatch
+from app.errors import AppError, ErrorCode, UpstreamError
+from app.ledger import RateLimit
+from app.pipeline.batch_costing import open_batch_account
+from app.pipeline.batch_preparing import make_ready_batch
+from app.pipeline.batch_reading import BATCHES
+from app.pipeline.batch_results import BatchBill, give_up_batch, results_with_cost, settle_batch
 from app.pipeline.ports import Services
-from app.pipeline.ready import make_ready
-from app.pipeline.request import RequestPolicy, VisionRequest, from_messages
+from app.pipeline.request import RequestPolicy
+from app.pipeline.stopwatch import Stopwatch
+from app.upstream.claude import Call, EventStream, Reply
+from app.upstream.failures import unreadable
 
-BATCHES = "/v1/messages/batches"
+BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
+"""What an id may be: it becomes a part of the vendor's path."""
 
-MAX_BATCH_BYTES = 256_000_000
-"""Of a batch's JSON. The documents say "256 MB"; whether 10^6 or 2^20 is not known, so the smaller is kept.
-
-Source: https://platform.claude.com/docs/en/api/errors, seen 2026-08-22.
-"""
-
-_REQUESTS_AT_ONCE = 8
-_BYTES_AT_ONCE = 32_000_000
-"""Requests are prepared together up to either; a larger one is prepared alone."""
-
-_LARGE_BYTES = 262_144
-"""From this size on JSON is parsed in a thread; less is done sooner than a thread begins."""
-
-_MAX_LINE_BYTES = 64_000_000
-_MAX_CUSTOM_ID_CHARS = 64
+_ASKED_AT_ONCE = 8
+_NOT_FOUND, _SERVER_ERROR = 404, 500
 
 
 @dataclass(frozen=True, slots=True)
-class ReadyBatch:
-    """The JSON of a batch that only has to be sent; `image_tokens` are those of all pictures, by the vendor's rule."""
+class BatchCall:
+    """Whose batches a request is about, and what of it goes on to the vendor."""
 
-    body: bytes
+    owner: str
+    headers: Mapping[str, str]
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageAsked:
+    """A page of a list: at most `limit` batches, next to the one before or behind which they stand, if any."""
+
+    limit: int
+    before_id: str | None = None
+    after_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """Batches as the vendor describes them, newest first; first and last are of the page, also where one is missing."""
+
+    batches: Sequence[bytes]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The vendor's answer to a new batch."""
+
+    reply: Reply
     image_tokens: int
+    rate_limits: tuple[RateLimit, ...]
 
 
-async def make_ready_batch(
-    body: bytes, policy: RequestPolicy, services: Services, max_bytes: int = MAX_BATCH_BYTES
-) -> ReadyBatch:
-    """The batch with the pictures of every request prepared as those of a Messages request; all else as it came.
-
-    A request without pictures keeps its very bytes, and so does the whole body where none could hold any.
-
-    Raises:
-        AppError: `invalid_request`, `request_too_large_after_normalizing`, or what is wrong with one request, named
-            as the vendor names it: `requests.N (custom_id): ...`, counted from 0.
-    """
-    batch = await to_thread.run_sync(_read_batch, body, policy)
-    total = len(batch.requests)
-    if not batch.pictured:
-        _refuse_too_large(len(body), total, total, max_bytes)
-        return ReadyBatch(body, 0)
-    shared = replace(policy, max_fetched_bytes=policy.max_fetched_bytes // _REQUESTS_AT_ONCE)
-    ready, image_tokens = BytesIO(), 0
-    ready.write(batch.head)
-    for window in _windows(batch.requests):
-        for number, made in zip(window, await _prepare_window(batch, window, shared, services), strict=True):
-            ready.write(b"," if number else b"")
-            ready.write(made.json)
-            image_tokens += made.image_tokens
-            _refuse_too_large(ready.tell() + len(batch.tail), number + 1, total, max_bytes)
-    ready.write(batch.tail)
-    return ReadyBatch(ready.getvalue(), image_tokens)
-
-
-def with_results_at(content: bytes, base_url: str) -> bytes:
-    """The vendor's batch, or page of batches, with results at this service; every other member as it was spelt.
-
-    `base_url` is where the client reaches this service, a slash at its end. What is neither stays as it is.
-    """
-    try:
-        members = decode_json(content, JsonObject, "a batch must be an object")
-        if "data" not in members:
-            return msgspec.json.encode(_relocated(members, base_url))
-        batches = decode_json(members["data"], list[JsonObject], "data must be an array of batches")
-        data = msgspec.json.encode([_relocated(batch, base_url) for batch in batches])
-        return msgspec.json.encode({**members, "data": msgspec.Raw(data)})
-    except AppError:
-        return content
-
-
-async def results_with_cost(chunks: AsyncIterator[bytes], services: Services) -> AsyncIterator[bytes]:
-    """The lines of a batch's results as they come, each answer with `usage.cost`; any other line as its bytes.
+async def submit_batch(
+    body: bytes, policy: RequestPolicy, call: BatchCall, services: Services, watch: Stopwatch
+) -> Submitted:
+    """The new batch, which is the caller's from now on.
 
     Raises:
-        UpstreamError: the results broke off; the part of a line that came last is not given.
+        AppError: as `make_ready_batch`, or no money left; nothing was sent.
+        UpstreamError: the vendor's refusal, or nobody knows what became of it.
     """
-    async for line in _whole_lines(chunks):
-        if len(line) > _LARGE_BYTES:
-            yield await to_thread.run_sync(_with_cost, line, services)
-        else:
-            yield _with_cost(line, services)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The elements of `requests`, and the JSON before and after them.
-
-    `pictured` are the places of those that may hold a picture or a file, counted from 0.
-    """
-
-    head: bytes
-    requests: list[msgspec.Raw]
-    tail: bytes
-    pictured: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """One element of `requests` as it goes to Claude."""
-
-    json: bytes | msgspec.Raw
-    image_tokens: int = 0
-
-
-def _read_batch(body: bytes, policy: RequestPolicy) -> _Batch:
-    """The batch taken apart, its elements still parts of `body`; what is odd about them the vendor shall say."""
-    fields = decode_json(body, JsonObject, "the body must be a JSON object")
-    raw = fields.get("requests", msgspec.Raw(b"[]"))
-    requests = decode_json(raw, list[msgspec.Raw], "requests must be an array")
-    pictured: set[int] = set()
-    for number, element in enumerate(requests):
-        text = bytes(element)
+    ready = await make_ready_batch(body, policy, services)
+    watch.lap("normalize")
+    async with open_batch_account(ready.shares, policy, services) as account:
+        account.sending()
         try:
-            check_text(text)
-            refuse_models_of_batched(element, policy.models)
-        except AppError as error:
-            raise _about(error, number, element) from None
-        if may_hold_pictures(text):
-            pictured.add(number)
-    head, tail = _around_requests(fields) if pictured else (b"", b"")
-    return _Batch(head, requests, tail, frozenset(pictured))
+            reply = await services.upstream.send(
+                Call("POST", BATCHES, call.headers, call.query, ready.body, resend=False)
+            )
+        except UpstreamError as error:
+            account.refused(error)
+            raise
+        watch.lap("upstream")
+        with anyio.CancelScope(shield=True):
+            await services.batches.add(
+                StoredBatch(
+                    id=_id_of(reply),
+                    owner=call.owner,
+                    requests=ready.requests,
+                    shares=account.shares,
+                    upstream_request_id=reply.request_id,
+                    timing_ms=watch.timing_ms(),
+                    created_at=services.clock.now(),
+                )
+            )
+            account.kept()
+    return Submitted(reply, ready.image_tokens, account.rate_limits)
 
 
-def _around_requests(fields: JsonObject) -> tuple[bytes, bytes]:
-    """The JSON up to the opening bracket of `requests`, and from its closing bracket on."""
-    names = list(fields)
-    place = names.index("requests")
-    before = {name: fields[name] for name in names[:place]}
-    after = {name: fields[name] for name in names[place + 1 :]}
-    head = msgspec.json.encode(before)[:-1] + (b"," if before else b"") + b'"requests":['
-    tail = b"]" + (b"," if after else b"") + msgspec.json.encode(after)[1:]
-    return head, tail
-
-
-def _windows(requests: list[msgspec.Raw]) -> Iterator[range]:
-    """The places of requests that are prepared together, all of them in order."""
-    start = size_bytes = 0
-    for number, element in enumerate(requests):
-        element_bytes = len(memoryview(element))
-        if number - start == _REQUESTS_AT_ONCE or size_bytes + element_bytes > _BYTES_AT_ONCE:
-            yield range(start, number)
-            start, size_bytes = number, 0
-        size_bytes += element_bytes
-    yield range(start, len(requests))
-
-
-async def _prepare_window(batch: _Batch, window: range, policy: RequestPolicy, services: Services) -> list[_Made]:
-    """Each request of the window as it goes to Claude.
+async def list_batches(asked: PageAsked, call: BatchCall, services: Services) -> BatchPage:
+    """The caller's batches, as they are now; those that the vendor knows no more are left out.
 
     Raises:
-        AppError: what is wrong with the first of those that cannot be sent.
+        AppError: `invalid_request`, there is no such page.
+        UpstreamError: the vendor's refusal.
     """
-    made = {number: _Made(batch.requests[number]) for number in window}
-    refused: dict[int, AppError] = {}
+    found, has_more = await _page(asked, call, services)
+    described: dict[str, bytes] = {}
+    refused: list[UpstreamError] = []
+    at_once = anyio.Semaphore(_ASKED_AT_ONCE)
 
-    async def prepare(number: int) -> None:
-        try:
-            made[number] = await _prepare_one(batch.requests[number], policy, services)
-        except AppError as error:
-            refused[number] = _about(error, number, batch.requests[number])
+    async def describe(batch: StoredBatch) -> None:
+        async with at_once:
+            try:
+                described[batch.id] = (await _shown(batch, call, services)).content
+            except UpstreamError as error:
+                if error.status != _NOT_FOUND:
+                    refused.append(error)
+                    tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        for number in window:
-            if number in batch.pictured:
-                tasks.start_soon(prepare, number)
+        for batch in found:
+            tasks.start_soon(describe, batch)
     if refused:
-        raise refused[min(refused)]
-    return [made[number] for number in window]
+        raise refused[0]
+    batches = [described[batch.id] for batch in found if batch.id in described]
+    return BatchPage(batches, has_more, found[0].id if found else None, found[-1].id if found else None)
 
 
-async def _prepare_one(element: msgspec.Raw, policy: RequestPolicy, services: Services) -> _Made:
-    large = len(memoryview(element)) > _LARGE_BYTES
-    read = await to_thread.run_sync(_read_one, element, policy) if large else _read_one(element, policy)
-    if read is None:
-        return _Made(element)
-    members, request = read
-    ready = await make_ready(request, services)
-    return _Made(msgspec.json.encode({**members, "params": msgspec.Raw(ready.body)}), ready.image_tokens)
+async def show_batch(batch_id: str, call: BatchCall, services: Services) -> Reply:
+    """The batch as it is now.
 
-
-def _read_one(element: msgspec.Raw, policy: RequestPolicy) -> tuple[JsonObject, VisionRequest] | None:
-    """The members of an element of `requests`, and its params as a request; None where it has no picture or file."""
-    if bytes(memoryview(element)[:1]) != b"{":
-        return None
-    members = decode_json(element, JsonObject, "it must be an object")
-    if "params" not in members:
-        return None
-    request = from_messages(bytes(members["params"]), {}, "", policy)
-    return (members, request) if request.picture_count or request.body.files else None
-
-
-def _about(error: AppError, number: int, element: msgspec.Raw) -> AppError:
-    """The same error, naming the request of the batch; `number` counts from 0, as in the vendor's own messages."""
-    custom_id = _custom_id(element)
-    error.message = f"requests.{number}{f' ({custom_id})' if custom_id else ''}: {error.message}"
-    error.details = {"request": number, **({"custom_id": custom_id} if custom_id else {}), **error.details}
-    return error
-
-
-def _custom_id(element: msgspec.Raw) -> str:
-    """How the client calls the request, as far as it can be repeated; empty where it does not say."""
-    try:
-        named = decode_json(element, _Named, "")
-    except AppError:
-        return ""
-    return "".join(char for char in named.custom_id if char.isprintable())[:_MAX_CUSTOM_ID_CHARS]
-
-
-class _Named(msgspec.Struct):
-    """An element of `requests`, as far as it says how it is called."""
-
-    custom_id: str = ""
-
-
-def _refuse_too_large(size_bytes: int, done: int, total: int, max_bytes: int) -> None:
-    if size_bytes > max_bytes:
-        raise AppError(
-            ErrorCode.REQUEST_TOO_LARGE_AFTER_NORMALIZING,
-            f"the first {done} of {total} requests take {size_bytes} bytes; a whole batch may be {max_bytes}",
-            actual=size_bytes,
-            limit=max_bytes,
-            request=max(done - 1, 0),
-            hint="send the requests in several batches",
-        )
-
-
-def _relocated(batch: JsonObject, base_url: str) -> JsonObject:
-    """The members of a batch; where it has results, at this service."""
-    address = decode_any(batch.get("results_url", msgspec.Raw(b"null")), "results_url must be JSON")
-    if address is None:
-        return batch
-    batch_id = decode_json(batch.get("id", msgspec.Raw(b'""')), str, "the id of a batch must be a text")
-    own = f"{base_url}{BATCHES.removeprefix('/')}/{batch_id}/results"
-    return {**batch, "results_url": msgspec.Raw(msgspec.json.encode(own))}
-
-
-async def _whole_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Each line with its end, the last one as it came; one that is far too long in pieces."""
-    pending: list[bytes] = []
-    pending_bytes = 0
-    async for chunk in chunks:
-        *ended, rest = chunk.split(b"\n")
-        for piece in ended:
-            yield b"".join((*pending, piece, b"\n"))
-            pending, pending_bytes = [], 0
-        pending.append(rest)
-        pending_bytes += len(rest)
-        if pending_bytes > _MAX_LINE_BYTES:
-            yield b"".join(pending)
-            pending, pending_bytes = [], 0
-    if pending_bytes:
-        yield b"".join(pending)
-
-
-def _with_cost(line: bytes, services: Services) -> bytes:
-    """A line of results with `usage.cost` where it holds an answer, every other member as it was spelt."""
-    try:
-        members = decode_json(line, JsonObject, "a line of results must be an object")
-        result = decode_json(members["result"], JsonObject, "a result must be an object")
-        if decode_any(result["type"], "type must be JSON") != "succeeded":
-            return line
-        message = decode_json(result["message"], JsonObject, "a message must be an object")
-        usage = decode_json(message["usage"], JsonObject, "usage must be an object")
-    except (AppError, KeyError):
-        return line
-    bill = read_bill(result["message"])
-    if bill is None:
-        return line
-    usage["cost"] = msgspec.Raw(msgspec.json.encode(_cost_usd(bill, services)))
-    message["usage"] = msgspec.Raw(msgspec.json.encode(usage))
-    result["message"] = msgspec.Raw(msgspec.json.encode(message))
-    members["result"] = msgspec.Raw(msgspec.json.encode(result))
-    return msgspec.json.encode(members) + b"\n"
-
-
-def _cost_usd(bill: dict[str, Any], services: Services) -> float | None:
-    """What the answer cost at the batch prices of today, at most nine decimals; None where no price is known.
-
-    A result does not say when it was made.
+    Raises:
+        AppError: `batch_not_found`.
+        UpstreamError: the vendor's refusal.
     """
-    bill["usage"]["service_tier"] = "batch"
-    cost = cost_of(bill, "", 0, services)
-    return None if cost is None else float(round(cost.total_usd, 9))
+    return await _shown(await _owned(batch_id, call, services), call, services)
+
+
+async def cancel_batch(batch_id: str, call: BatchCall, services: Services) -> Reply:
+    """The batch, being cancelled. Raises as `show_batch`."""
+    batch = await _owned(batch_id, call, services)
+    return await _ask("POST", f"{BATCHES}/{batch.id}/cancel", call, services)
+
+
+async def delete_batch(batch_id: str, call: BatchCall, services: Services) -> Reply:
+    """The vendor's word that the batch is gone; it is forgotten here too, also where the vendor knew it no more.
+
+    Its results go with it, so it is settled by them first; where the vendor has none any more it is `unknown`.
+
+    Raises:
+        AppError: `batch_not_found`.
+        UpstreamError: the vendor's refusal, or the results broke off; then nothing is deleted.
+    """
+    batch = await _owned(batch_id, call, services)
+    if batch.settled_at is None:
+        await _settle_by_results(batch, call, services)
+    try:
+        reply = await _ask("DELETE", f"{BATCHES}/{batch.id}", call, services)
+    except UpstreamError as error:
+        if error.status == _NOT_FOUND:
+            await _forget(batch, services)
+        raise
+    await _forget(batch, services)
+    return reply
+
+
+@asynccontextmanager
+async def open_results(batch_id: str, call: BatchCall, services: Services) -> AsyncGenerator["BatchResults"]:
+    """The results, begun; closed on exit.
+
+    Raises:
+        AppError: `batch_not_found`.
+        UpstreamError: the vendor's refusal.
+    """
+    batch = await _owned(batch_id, call, services)
+    asked = Call("GET", f"{BATCHES}/{batch.id}/results", call.headers, call.query)
+    async with services.upstream.stream(asked) as stream:
+        yield BatchResults(batch, stream, services)
+
+
+class BatchResults:
+    """The results of a batch as they come; read to their end they settle it."""
+
+    def __init__(self, batch: StoredBatch, stream: EventStream, services: Services) -> None:
+        """`stream` has begun and has not been read."""
+        self._batch = batch
+        self._stream = stream
+        self._services = services
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Of the vendor's answer."""
+        return self._stream.headers
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Each line, with its cost; what the batch did cost is written down before the end is told.
+
+        Raises:
+            UpstreamError: the results broke off; nothing is settled.
+        """
+        bill = BatchBill()
+        async for line in results_with_cost(self._stream.chunks(), self._batch.created_at, bill, self._services):
+            yield line
+        await settle_batch(self._batch, bill, self._services)
+
+
+class _Progress(msgspec.Struct):
+    """The vendor's batch, as far as it says whether anything can have been billed."""
+
+    processing_status: str = ""
+    request_counts: dict[str, int] = {}
+
+
+async def _shown(batch: StoredBatch, call: BatchCall, services: Services) -> Reply:
+    """The batch as it is now; one that has ended without a single answer is settled, for it cost nothing."""
+    reply = await _ask("GET", f"{BATCHES}/{batch.id}", call, services)
+    if batch.settled_at is None and _ended_without_answer(reply):
+        await settle_batch(batch, BatchBill(results=batch.requests), services)
+    return reply
+
+
+def _ended_without_answer(reply: Reply) -> bool:
+    try:
+        progress = msgspec.json.decode(reply.content, type=_Progress)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return progress.processing_status == "ended" and progress.request_counts.get("succeeded") == 0
+
+
+async def _settle_by_results(batch: StoredBatch, call: BatchCall, services: Services) -> None:
+    """Read the results for what they cost; nothing, where the vendor says that there are none (any more)."""
+    asked = Call("GET", f"{BATCHES}/{batch.id}/results", call.headers)
+    try:
+        async with services.upstream.stream(asked) as stream:
+            async for _ in BatchResults(batch, stream, services).lines():
+                pass
+    except UpstreamError as error:
+        if error.raw is None or error.raw.status >= _SERVER_ERROR:
+            raise
+
+
+async def _forget(batch: StoredBatch, services: Services) -> None:
+    with anyio.CancelScope(shield=True):
+        if batch.settled_at is None:
+            await give_up_batch(batch, services)
+        await services.batches.remove(batch.owner, batch.id)
+
+
+async def _page(asked: PageAsked, call: BatchCall, services: Services) -> tuple[list[StoredBatch], bool]:
+    """The rows of the page, newest first, and whether others follow in its direction."""
+    if asked.before_id is not None:
+        before = await _cursor("before_id", asked.before_id, call, services)
+        found = await services.batches.next_newer(call.owner, asked.limit + 1, before)
+        return found[: asked.limit][::-1], len(found) > asked.limit
+    behind = None if asked.after_id is None else await _cursor("after_id", asked.after_id, call, services)
+    found = await services.batches.newest(call.owner, asked.limit + 1, behind)
+    return found[: asked.limit], len(found) > asked.limit
+
+
+async def _cursor(field: str, batch_id: str, call: BatchCall, services: Services) -> StoredBatch:
+    batch = await services.batches.find(call.owner, batch_id) if BATCH_ID.fullmatch(batch_id) else None
+    if batch is None:
+        message = f"{field}: there is no {batch_id[:100]} in this list"
+        raise AppError(ErrorCode.INVALID_REQUEST, message, field=field)
+    return batch
+
+
+async def _ask(method: Literal["GET", "POST", "DELETE"], path: str, call: BatchCall, services: Services) -> Reply:
+    reply = await services.upstream.send(Call(method, path, call.headers, call.query))
+    reply.json_object()  # refuses what is no JSON object
+    return reply
+
+
+async def _owned(batch_id: str, call: BatchCall, services: Services) -> StoredBatch:
+    """The batch, where it is the caller's.
+
+    Raises:
+        AppError: `batch_not_found`, in the vendor's words, whether or not it is somebody else's.
+    """
+    batch = await services.batches.find(call.owner, batch_id) if BATCH_ID.fullmatch(batch_id) else None
+    if batch is None:
+        named = batch_id[:100]
+        raise AppError(ErrorCode.BATCH_NOT_FOUND, f"Message batch `{named}` not found.", batch_id=named)
+    return batch
+
+
+def _id_of(reply: Reply) -> str:
+    """The id of a new batch.
+
+    Raises:
+        UpstreamError: the answer does not tell it.
+    """
+    batch_id = reply.json_object().get("id")
+    if not isinstance(batch_id, str) or BATCH_ID.fullmatch(batch_id) is None:
+        raise unreadable(reply.request_id)
+    return batch_id

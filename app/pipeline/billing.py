@@ -1,6 +1,7 @@
 """What of a Messages answer is billed, and what it costs."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -29,11 +30,13 @@ def read_bill(answer: bytes | msgspec.Raw) -> dict[str, Any] | None:
     return None if bill.usage is None else msgspec.structs.asdict(bill)
 
 
-def cost_of(message: Mapping[str, Json], model_id: str, image_tokens: int, services: Services) -> Cost | None:
+def cost_of(
+    message: Mapping[str, Json], model_id: str, image_tokens: int, services: Services, at: datetime | None = None
+) -> Cost | None:
     """The cost of a Messages answer, whole or as far as a stream has come; None where no price is known.
 
-    `model_id` is for an answer that does not name its model. A refusal before any output is not billed, though its
-    usage shows counts.
+    `model_id` is for an answer that does not name its model, `at` the instant of its prices, now where None.
+    A refusal before any output is not billed, though its usage shows counts.
     Source: https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons, seen 2026-08-22.
     """
     usage, model = message.get("usage"), message.get("model")
@@ -42,4 +45,6 @@ def cost_of(message: Mapping[str, Json], model_id: str, image_tokens: int, servi
     if message.get("stop_reason") == "refusal" and not message.get("content"):
         tier = {"service_tier": usage.get("service_tier")}
         usage, image_tokens = {**tier, **_NOTHING}, 0
-    return services.price(model if isinstance(model, str) else model_id, usage, image_tokens, services.clock.now())
+    return services.price(
+        model if isinstance(model, str) else model_id, usage, image_tokens, at or services.clock.now()
+    )

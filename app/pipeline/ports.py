@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
-from app.domain import Caller, Cost, Model, Page, StoredFile, Usage
+from app.domain import Caller, Cost, Model, Page, StoredBatch, StoredFile, Usage
 from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage
@@ -81,10 +81,21 @@ class Files(Protocol):
     async def remove(self, owner: str, file_id: str) -> None: ...  # noqa: D102
 
 
+class Batches(Protocol):
+    """Knows which of the vendor's batches are whose."""
+
+    async def add(self, batch: StoredBatch) -> None: ...  # noqa: D102
+    async def find(self, owner: str, batch_id: str) -> StoredBatch | None: ...  # noqa: D102
+    async def newest(self, owner: str, limit: int, behind: StoredBatch | None) -> list[StoredBatch]: ...  # noqa: D102
+    async def next_newer(self, owner: str, limit: int, before: StoredBatch) -> list[StoredBatch]: ...  # noqa: D102
+    async def mark_settled(self, batch_id: str, at: datetime) -> None: ...  # noqa: D102
+    async def remove(self, owner: str, batch_id: str) -> None: ...  # noqa: D102
+
+
 class Ledger(Protocol):
     """Writes down what may be spent before it is, and what was afterwards."""
 
-    async def reserve(self, reservation: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
+    async def reserve(self, *reservations: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
     async def trouble(self) -> str | None: ...  # noqa: D102
     async def usage(  # noqa: D102
@@ -142,6 +153,7 @@ class Services:
     """
 
     access: Access
+    batches: Batches
     catalog: Catalog
     fetcher: Fetcher
     files: Files

@@ -1,27 +1,37 @@
-"""/v1/messages/batches: the vendor's own endpoints, the pictures of every request prepared, each result with its cost.
-
-A batch is known by the vendor's id, and whoever may call this service may ask for any. Whose a batch is comes with the
-ledger, which will remember who created it.
-"""
+"""/v1/messages/batches: the vendor's own endpoints, each caller's batches for that caller alone, each result priced."""
 
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, Literal
+from typing import Any
+from urllib.parse import urlencode
 
 import anyio
-from fastapi import APIRouter, Depends, Request, Response
+import msgspec
+from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.domain import Caller
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.pipeline import Call, Services, Stopwatch
-from app.pipeline.batching import BATCHES, make_ready_batch, results_with_cost, with_results_at
+from app.pipeline import Reply, Stopwatch
+from app.pipeline.batch_reading import BATCHES, with_results_at
+from app.pipeline.batching import (
+    BatchCall,
+    PageAsked,
+    cancel_batch,
+    delete_batch,
+    list_batches,
+    open_results,
+    show_batch,
+    submit_batch,
+)
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import cancel_on_disconnect, until_disconnect
-from app.web.documentation import MESSAGES_BODY, relayed
+from app.web.documentation import MESSAGES_BODY, relayed, relayed_of_batch
 from app.web.encodings import read_decoded
+from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
 from app.web.relay import drop_in_policy, passed_back, refused, server_timing
 
@@ -30,6 +40,24 @@ _log = logging.getLogger(__name__)
 router = APIRouter(tags=["drop-in"])
 
 _ONE = BATCHES + "/{batch_id}"
+
+
+DEFAULT_PAGE = 20
+MAX_PAGE = 1_000
+"""Batches per page. Source of both: anthropic 2.12.0, resources/messages/batches.py."""
+
+_LIST_FIELDS = frozenset({"limit", "before_id", "after_id"})
+_LIST_QUERY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
+        },
+        {"name": "after_id", "in": "query", "schema": {"type": "string"}, "description": "The page behind this batch."},
+        {"name": "before_id", "in": "query", "schema": {"type": "string"}, "description": "The page before it."},
+    ]
+}
 
 
 def _batch_body() -> dict[str, Any]:
@@ -41,94 +69,100 @@ def _batch_body() -> dict[str, Any]:
     return {"requestBody": body}
 
 
-def _batch_id(batch_id: str) -> str:
-    """The id of the path, which becomes a part of the vendor's path.
-
-    Raises:
-        AppError: `unknown_route`, it could lead elsewhere there.
-    """
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,256}", batch_id) is None:
-        raise AppError(ErrorCode.UNKNOWN_ROUTE, "no batch has such an id", hint=f"GET {BATCHES} lists every batch")
-    return batch_id
-
-
-BatchId = Annotated[str, Depends(_batch_id)]
-
-
 @router.post(BATCHES, summary="A batch of Messages requests", openapi_extra=_batch_body(), responses=relayed())
-async def create_batch(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+async def create(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """Every image of every request is prepared first; where one cannot be, nothing is submitted."""
     watch = Stopwatch(services.clock.monotonic)
     body = await read_decoded(request, settings.max_body_bytes)
     watch.lap("receive")
-    policy = drop_in_policy(request, caller, settings)
-    ready = await until_disconnect(request.receive, lambda: make_ready_batch(body, policy, services))
-    watch.lap("normalize")
-    call = Call("POST", BATCHES, forwarded_headers(request), request.url.query, ready.body, resend=False)
+    policy, call = drop_in_policy(request, caller, settings), _call(request, caller)
     try:
-        reply = await until_disconnect(request.receive, lambda: services.upstream.send(call))
+        made = await until_disconnect(request.receive, lambda: submit_batch(body, policy, call, services, watch))
     except UpstreamError as error:
         return refused(error)
-    watch.lap("upstream")
-    reply.json_object()  # refuses what is no JSON object
-    headers = passed_back(reply.headers)
-    headers["x-vision-proxy-image-tokens"] = str(ready.image_tokens)
+    headers = passed_back(made.reply.headers) | rate_limit_headers(made.rate_limits, services.clock.now())
+    headers["x-vision-proxy-image-tokens"] = str(made.image_tokens)
     headers["server-timing"] = server_timing(watch)
-    return Response(with_results_at(reply.content, str(request.base_url)), headers=headers)
+    return Response(with_results_at(made.reply.content, str(request.base_url)), headers=headers)
 
 
-@router.get(BATCHES, summary="The batches, newest first", responses=relayed())
-async def list_batches(request: Request, caller: CallerOf, services: ServicesOf) -> Response:
-    """Paged as the vendor pages."""
-    del caller
-    return await _relayed(request, "GET", BATCHES, services)
+@router.get(BATCHES, summary="The caller's batches", openapi_extra=_LIST_QUERY, responses=relayed())
+async def show_batches(request: Request, caller: CallerOf, services: ServicesOf) -> Response:
+    """Newest first, paged as the vendor pages."""
+    asked = _asked(request)
+    try:
+        page = await list_batches(asked, _call(request, caller), services)
+    except UpstreamError as error:
+        return refused(error)
+    base_url = str(request.base_url)
+    listed = {
+        "data": [msgspec.Raw(with_results_at(batch, base_url)) for batch in page.batches],
+        "has_more": page.has_more,
+        "first_id": page.first_id,
+        "last_id": page.last_id,
+    }
+    return Response(msgspec.json.encode(listed), media_type="application/json")
 
 
-@router.get(_ONE, summary="One batch", responses=relayed())
-async def get_batch(request: Request, batch_id: BatchId, caller: CallerOf, services: ServicesOf) -> Response:
+@router.get(_ONE, summary="One batch", responses=relayed_of_batch())
+async def get_batch(request: Request, batch_id: str, caller: CallerOf, services: ServicesOf) -> Response:
     """As the vendor says it is; its `results_url` is at this service."""
-    del caller
-    return await _relayed(request, "GET", f"{BATCHES}/{batch_id}", services)
+    return await _relayed(request, show_batch(batch_id, _call(request, caller), services))
 
 
-@router.post(_ONE + "/cancel", summary="Cancel a batch", responses=relayed())
-async def cancel_batch(request: Request, batch_id: BatchId, caller: CallerOf, services: ServicesOf) -> Response:
+@router.post(_ONE + "/cancel", summary="Cancel a batch", responses=relayed_of_batch())
+async def cancel(request: Request, batch_id: str, caller: CallerOf, services: ServicesOf) -> Response:
     """What has not begun is not done, and not billed."""
-    del caller
-    return await _relayed(request, "POST", f"{BATCHES}/{batch_id}/cancel", services)
+    return await _relayed(request, cancel_batch(batch_id, _call(request, caller), services))
 
 
-@router.delete(_ONE, summary="Delete a batch that has ended", responses=relayed())
-async def delete_batch(request: Request, batch_id: BatchId, caller: CallerOf, services: ServicesOf) -> Response:
-    """Its results are gone with it."""
-    del caller
-    return await _relayed(request, "DELETE", f"{BATCHES}/{batch_id}", services)
+@router.delete(_ONE, summary="Delete a batch that has ended", responses=relayed_of_batch())
+async def remove(request: Request, batch_id: str, caller: CallerOf, services: ServicesOf) -> Response:
+    """Its results are gone with it; what they cost is read from them first."""
+    return await _relayed(request, delete_batch(batch_id, _call(request, caller), services))
 
 
-@router.get(_ONE + "/results", summary="The results of a batch, one a line", responses=relayed())
-async def get_results(request: Request, batch_id: BatchId, caller: CallerOf, services: ServicesOf) -> Response:
+@router.get(_ONE + "/results", summary="The results of a batch, one a line", responses=relayed_of_batch())
+async def get_results(request: Request, batch_id: str, caller: CallerOf, services: ServicesOf) -> Response:
     """JSON lines as the vendor sends them, in no order; `usage.cost` of each is at batch prices."""
-    del caller
-    call = Call("GET", f"{BATCHES}/{batch_id}/results", forwarded_headers(request), request.url.query)
+    results = open_results(batch_id, _call(request, caller), services)
     opened = AsyncExitStack()
     try:
-        results = await until_disconnect(
-            request.receive, lambda: opened.enter_async_context(services.upstream.stream(call))
-        )
+        begun = await until_disconnect(request.receive, lambda: opened.enter_async_context(results))
     except UpstreamError as error:
         return refused(error)
-    lines = results_with_cost(results.chunks(), services)
-    return _LinesResponse(lines, opened.aclose, passed_back(results.headers), request.state.request_id)
+    return _LinesResponse(begun.lines(), opened.aclose, passed_back(begun.headers), request.state.request_id)
 
 
-async def _relayed(
-    request: Request, method: Literal["GET", "POST", "DELETE"], path: str, services: Services
-) -> Response:
+def _call(request: Request, caller: Caller) -> BatchCall:
+    """Whose the batches are, and what goes on; what a list asks for is asked of our own table."""
+    query = urlencode([(name, value) for name, value in request.query_params.multi_items() if name not in _LIST_FIELDS])
+    return BatchCall(caller.id, forwarded_headers(request), query)
+
+
+def _asked(request: Request) -> PageAsked:
+    query = request.query_params
+    before_id, after_id = query.get("before_id"), query.get("after_id")
+    if before_id is not None and after_id is not None:
+        message = "before_id and after_id cannot both be given"
+        raise AppError(ErrorCode.INVALID_REQUEST, message, field="before_id")
+    return PageAsked(_read_limit(query.get("limit")), before_id, after_id)
+
+
+def _read_limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PAGE
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_PAGE:
+        message = f"limit: {text[:20]!r} is no whole number from 1 to {MAX_PAGE}"
+        raise AppError(ErrorCode.INVALID_REQUEST, message, field="limit")
+    return int(text)
+
+
+async def _relayed(request: Request, asking: Awaitable[Reply]) -> Response:
     try:
-        reply = await services.upstream.send(Call(method, path, forwarded_headers(request), request.url.query))
+        reply = await asking
     except UpstreamError as error:
         return refused(error)
-    reply.json_object()  # refuses what is no JSON object
     return Response(with_results_at(reply.content, str(request.base_url)), headers=passed_back(reply.headers))
 
 

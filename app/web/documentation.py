@@ -95,6 +95,9 @@ _KEY_EXAMPLES: tuple[AppError, ...] = (
     AppError(ErrorCode.ADMIN_ONLY, "this takes the key of an admin"),
     AppError(ErrorCode.KEY_NOT_FOUND, "no key has such an id"),
 )
+_BATCH_EXAMPLES: tuple[AppError, ...] = (
+    AppError(ErrorCode.BATCH_NOT_FOUND, "Message batch `msgbatch_1` not found.", batch_id="msgbatch_1"),
+)
 _OF_KEYS = frozenset(
     {
         *(ErrorCode.INVALID_REQUEST, ErrorCode.UNKNOWN_FIELD, ErrorCode.INVALID_KEY, ErrorCode.KEY_EXPIRED),
@@ -212,6 +215,11 @@ def relayed() -> dict[int | str, OpenApi]:
         "content": {"application/json": {}},
     }
     return {200: good, **_errors([*_EXAMPLES, *_UPSTREAM_EXAMPLES])}
+
+
+def relayed_of_batch() -> dict[int | str, OpenApi]:
+    """The answers of a drop-in route about one batch."""
+    return {**relayed(), **_errors([*_EXAMPLES, *_BATCH_EXAMPLES, *_UPSTREAM_EXAMPLES])}
 
 
 def _errors(errors: list[AppError]) -> dict[int | str, OpenApi]:

@@ -43,6 +43,7 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.ENDPOINT_NOT_ALLOWED: Status(403, "permission_error"),
     ErrorCode.MAX_COST_EXCEEDED: Status(402, "billing_error"),
     ErrorCode.FILE_NOT_FOUND: Status(404, "not_found_error"),
+    ErrorCode.BATCH_NOT_FOUND: Status(404, "not_found_error"),
     ErrorCode.KEY_NOT_FOUND: Status(404, "not_found_error"),
     ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),

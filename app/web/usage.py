@@ -78,6 +78,7 @@ class EntryBody(_OfTheLedger):
     status: int | None
     request_id: str
     upstream_request_id: str | None
+    requests: Annotated[int, Field(description="More than one where it is the share of a batch on one model.")]
     images: int
     bytes_before: int
     bytes_after: int

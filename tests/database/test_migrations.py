@@ -119,7 +119,7 @@ async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> No
         await open_and_close(database_url)
 
     assert str(raised.value) == (
-        "the tables are at revision 9999, which this version does not know (0001 is its last): a newer version has "
+        "the tables are at revision 9999, which this version does not know (0002 is its last): a newer version has "
         "used this database; start that one, or restore a backup from before it"
     )
 

@@ -120,7 +120,7 @@ def _sums() -> list[ColumnElement[Any]]:
         for kind, field in TOKEN_FIELDS.items()
     ]
     return [
-        func.count().label("requests"),
+        func.sum(requests.c.requests).label("requests"),
         func.sum(requests.c.images).label("images"),
         *tokens,
         func.coalesce(func.sum(requests.c.cost_nanousd), 0).label("cost_nanousd"),
@@ -133,7 +133,7 @@ def _group(row: Row[Any]) -> UsageGroup:
     """PostgreSQL gives large sums as decimals, all of them whole."""
     return UsageGroup(
         name=row.name,
-        requests=row.requests,
+        requests=int(row.requests),
         images=int(row.images),
         tokens=Tokens(int(row.input), int(row.output), int(row.cache_read), int(row.cache_creation)),
         cost_usd=usd(int(row.cost_nanousd)),
@@ -179,6 +179,7 @@ def _entry(row: Row[Any]) -> Entry:
         bound_usd=usd(row.bound_nanousd),
         timing_ms=row.timing_ms or {},
         settled_at=row.settled_at,
+        requests=row.requests,
     )
 
 

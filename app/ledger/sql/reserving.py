@@ -1,10 +1,13 @@
 """Writes down what is about to be spent, or refuses: the limits, the budgets and the row, all in one transaction."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from sqlalchemy import Connection, insert
 
 from app.database.tables import requests
 from app.domain import Spender
-from app.ledger.money import bound_nanousd, budget_nanousd
+from app.ledger.money import bound_nanousd, budget_nanousd, usd
 from app.ledger.periods import period_key, period_keys
 from app.ledger.rates import Draw, draws_of
 from app.ledger.records import RateLimit, Reservation
@@ -13,18 +16,33 @@ from app.ledger.sql.sums import Sum, add, draw
 from app.ledger.sql.texts import storable
 
 
-def write_reservation(reservation: Reservation, instance_id: str, connection: Connection) -> tuple[RateLimit, ...]:
+def write_reservation(
+    reservations: Sequence[Reservation], instance_id: str, connection: Connection
+) -> tuple[RateLimit, ...]:
     """What is left of each limit by the minute: the tightest of the spenders'.
 
+    Several are the parts of one call, with a row for each; limits and budgets have room for all of them or for none.
     Sums are added to first and checked then, under the lock of their rows; the caller's transaction undoes a refusal.
 
     Raises:
         AppError: a limit or a budget has no room for it.
     """
-    limits = _draw(reservation, connection)
-    connection.execute(_insert_row, _row(reservation, instance_id))
-    _reserve(reservation, connection)  # last, for rows that all requests of a key share are locked from here on
+    whole = _together(reservations)
+    limits = _draw(whole, connection)
+    connection.execute(_insert_row, [_row(one, instance_id) for one in reservations])
+    _reserve(whole, connection)  # last, for rows that all requests of a key share are locked from here on
     return limits
+
+
+def _together(parts: Sequence[Reservation]) -> Reservation:
+    """The parts as one; each bound is rounded by itself, as each is taken back by itself."""
+    return replace(
+        parts[0],
+        bound_usd=usd(sum(bound_nanousd(part.bound_usd) for part in parts)),
+        requests=sum(part.requests for part in parts),
+        images=sum(part.images for part in parts),
+        tokens=sum(part.tokens for part in parts),
+    )
 
 
 _insert_row = insert(requests)
@@ -42,6 +60,7 @@ def _row(reservation: Reservation, instance_id: str) -> dict[str, object]:
         "state": "reserved",
         "bound_nanousd": bound_nanousd(reservation.bound_usd),
         "request_id": storable(reservation.request_id, 64),
+        "requests": reservation.requests,
         "images": reservation.images,
         "bytes_before": 0,
         "bytes_after": 0,
@@ -74,7 +93,7 @@ def _tightest(draws: list[Draw], full: dict[tuple[str, str], int]) -> tuple[Rate
 def _reserve(reservation: Reservation, connection: Connection) -> None:
     bound = bound_nanousd(reservation.bound_usd)
     additions = [
-        Sum(spender.id, period, reserved_nanousd=bound, requests=1)
+        Sum(spender.id, period, reserved_nanousd=bound, requests=reservation.requests)
         for spender in reservation.spenders
         for period in period_keys(reservation.at)
     ]

@@ -22,6 +22,7 @@ _columns: list[ColumnElement[Any]] = [
     requests.c.key_id,
     requests.c.token_id,
     requests.c.bound_nanousd,
+    requests.c.requests,
 ]
 
 _settle = (  # made once: the values are those of the columns that it is executed with
@@ -59,7 +60,7 @@ def _moved(row: Row[Any], before: str, settlement: Settlement) -> list[Sum]:
     bound: int = row.bound_nanousd
     reserved, settled = (-bound, 0) if before == "reserved" else (0, -bound)
     settled += bound if settlement.state == "unknown" else _cost(settlement) or 0
-    given_back = -1 if settlement.state == "released" else 0
+    given_back = -row.requests if settlement.state == "released" else 0
     return [
         Sum(spender, period, reserved, settled, given_back)
         for spender in (row.key_id, row.token_id)
