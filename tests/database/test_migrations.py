@@ -182,3 +182,20 @@ async def test_a_migration_leaves_logging_as_it_was() -> None:
     await open_and_close("sqlite://")
 
     assert (before.disabled, logging.getLogger().handlers) == (False, handlers)
+
+
+async def test_the_rows_of_a_ledger_from_before_batches_stood_for_one_request_each(database_url: str) -> None:
+    columns = "id, at, key_id, endpoint, model, state, bound_nanousd, request_id, images, bytes_before, bytes_after"
+    row = "'a', '2026-11-20 12:00:00.000000', 'k', '/v1/analyze', 'm', 'settled', 1, 'r', 1, 2, 3, 'i'"
+    await open_and_close(database_url)
+    await run(
+        database_url,
+        "DROP TABLE batches",
+        "ALTER TABLE requests DROP COLUMN requests",
+        "UPDATE alembic_version SET version_num = '0001'",
+        f"INSERT INTO requests ({columns}, instance_id) VALUES ({row})",  # noqa: S608 - our own words
+    )
+
+    async with open_database(database_url) as database, database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+        assert (await connection.execute(text("SELECT id, requests FROM requests"))).one() == ("a", 1)

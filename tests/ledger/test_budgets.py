@@ -195,3 +195,22 @@ def test_nothing_negative_is_reserved() -> None:
         reservation(bound="-1")
     with pytest.raises(ValueError, match="none may be negative"):
         reservation(bound="NaN")
+
+
+async def test_the_parts_of_a_call_are_reserved_together_or_not_at_all(database_url: str, clock: Clock) -> None:
+    key = limited(budget_usd="3", requests_per_minute=4)
+    async with opened(database_url, clock) as ledger:
+        parts = [reservation(key, bound="1.0000000001", requests=1), reservation(key, bound="1", requests=3)]
+        told = await ledger.reserve(*parts)
+        with pytest.raises(AppError):
+            await ledger.reserve(reservation(key, bound="0", requests=0), reservation(key, bound="1", requests=0))
+
+        spent = await ledger.spending_of(key)
+        assert [(one.kind, one.remaining) for one in told] == [("requests", 0)]
+        assert (spent.reserved_usd, spent.requests) == (Decimal("2.000000001"), 4)
+        assert len((await ledger.page()).entries) == 2
+
+        for part in parts:
+            await ledger.settle(part.id, RELEASED)
+        spent = await ledger.spending_of(key)
+        assert (spent.reserved_usd, spent.settled_usd, spent.requests) == (0, 0, 0)
