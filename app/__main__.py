@@ -1,4 +1,4 @@
-"""vision-proxy and python -m app: serve, sandbox, keys."""
+"""vision-proxy and python -m app: serve, sandbox, keys, usage."""
 
 import argparse
 import asyncio
@@ -16,6 +16,7 @@ from app.errors import AppError
 from app.key_commands import add_key_commands
 from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
+from app.usage_commands import add_usage_commands
 
 LOG_CONFIG = {
     "version": 1,
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--port", type=int, default=8001, help="port to listen on")
     sandbox.set_defaults(run=_sandbox)
     add_key_commands(commands.add_parser("keys", help="create, list, change and revoke keys"))
+    add_usage_commands(commands.add_parser("usage", help="who spent what, and the ledger request by request"))
     return parser
 
 

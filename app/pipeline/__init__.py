@@ -2,7 +2,7 @@
 
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
-from app.ledger import RateLimit, UsageGroup
+from app.ledger import RateLimit, UsageGroup, UsageReport
 from app.pipeline.allowing import refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
@@ -58,6 +58,7 @@ __all__ = [
     "Unfolding",
     "UnusableImage",
     "UsageGroup",
+    "UsageReport",
     "VisionRequest",
     "answer",
     "billing_hints",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain import ENVIRONMENT_ID, OPEN_ID, Caller
 from app.errors import AppError, ErrorCode
-from app.pipeline import Services, UsageGroup
+from app.pipeline import Key, UsageGroup, UsageReport
 from app.web.answers import Usd, dollars, is_absent
 from app.web.deps import CallerOf, ServicesOf
 
@@ -20,7 +20,7 @@ MOST_ENTRIES = 1_000
 
 From = Annotated[datetime | None, Query(alias="from", description="From this instant on, inclusive. Default: ever.")]
 To = Annotated[datetime | None, Query(description="Until this instant, exclusive. Default: now.")]
-Key = Annotated[str | None, Query(max_length=64, description="Only this key, by its id. A plain key sees its own.")]
+OfKey = Annotated[str | None, Query(max_length=64, description="Only this key, by its id. A plain key sees its own.")]
 
 router = APIRouter(tags=["usage"])
 
@@ -101,14 +101,12 @@ async def usage(
     services: ServicesOf,
     since: From = None,
     to: To = None,
-    key: Key = None,
+    key: OfKey = None,
     group_by: Literal["key", "model", "day", "endpoint"] = "key",
 ) -> UsageBody:
     """Sums by key, model, day of UTC or endpoint."""
-    report = await services.ledger.usage(_keys(caller, key), _aware(since), _aware(to), group_by=group_by)
-    names = await _names(services) if group_by == "key" else None
-    groups = [_group(group, names) for group in report.groups]
-    return UsageBody(groups=groups, total=SumBody.model_validate(report.total))
+    report = await services.ledger.usage(_keys(caller, key), in_utc(since), in_utc(to), group_by=group_by)
+    return usage_body(report, await services.access.all() if group_by == "key" else None)
 
 
 @router.get("/v1/usage/requests", summary="The ledger, request by request", response_model=LedgerBody)
@@ -120,7 +118,7 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
     limit: Annotated[int, Query(ge=1, le=MOST_ENTRIES)] = 100,
     page: Annotated[str | None, Query(max_length=200, description="`next_page` of the page before.")] = None,
     state: Annotated[Literal["reserved", "settled", "released", "unknown"] | None, Query()] = None,
-    key: Key = None,
+    key: OfKey = None,
     since: From = None,
     to: To = None,
 ) -> Response:
@@ -128,8 +126,8 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
     found = await services.ledger.page(
         state=state,
         key_ids=_keys(caller, key),
-        since=_aware(since),
-        until=_aware(to),
+        since=in_utc(since),
+        until=in_utc(to),
         limit=limit,
         after=page,
     )
@@ -137,12 +135,18 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
     if "text/csv" not in request.headers.get("accept", ""):
         return Response(body.model_dump_json(), media_type="application/json")
     following = {} if found.next_page is None else {"x-next-page": found.next_page}
-    return Response(_csv(body.requests), media_type="text/csv", headers=following)
+    return Response(ledger_csv(body.requests), media_type="text/csv", headers=following)
 
 
-async def _names(services: Services) -> dict[str, str]:
+def usage_body(report: UsageReport, keys: Iterable[Key] | None) -> UsageBody:
+    """The report as it is told; with `keys`, its groups are theirs and have their names."""
+    groups = [_group(group, None if keys is None else _names(keys)) for group in report.groups]
+    return UsageBody(groups=groups, total=SumBody.model_validate(report.total))
+
+
+def _names(keys: Iterable[Key]) -> dict[str, str]:
     """What the keys are called, by their ids."""
-    return {ENVIRONMENT_ID: "admin", OPEN_ID: "open", **{key.id: key.name for key in await services.access.all()}}
+    return {ENVIRONMENT_ID: "admin", OPEN_ID: "open", **{key.id: key.name for key in keys}}
 
 
 def _group(group: UsageGroup, names: Mapping[str, str] | None) -> GroupBody:
@@ -166,16 +170,17 @@ def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
     return (caller.id,)
 
 
-def _aware(instant: datetime | None) -> datetime | None:
+def in_utc(instant: datetime | None) -> datetime | None:
     """The instant, taken as one of UTC where it does not say."""
     return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
 
 
-def _csv(entries: Iterable[EntryBody]) -> str:
+def ledger_csv(entries: Iterable[EntryBody], *, head: bool = True) -> str:
     """One line a request; `usage` and `timing_ms` as JSON."""
     written = StringIO()
     writer = csv.DictWriter(written, list(EntryBody.model_fields))
-    writer.writeheader()
+    if head:
+        writer.writeheader()
     for entry in entries:
         row = entry.model_dump()
         for name in ("usage", "timing_ms"):
