@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench bench-imaging bench-ledger bench-load format lock clean
+.PHONY: run test test-postgresql lint bench bench-imaging bench-ledger bench-load format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
 
 test: $(VENV)/.dev  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
+
+test-postgresql: $(VENV)/.dev  ## the same on a PostgreSQL server of its own, which a wheel brings
+	VISION_PROXY_TEST_DATABASE=postgresql $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/ruff check

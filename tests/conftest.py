@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +27,9 @@ from tests.clock import MovableClock
 from tests.postgres import Postgres, running_postgres
 
 CORPUS = Path(__file__).parents[1].parent / "shared" / "corpus"
+
+KIND = os.environ.get("VISION_PROXY_TEST_DATABASE", "sqlite")
+"""What services that name no database of their own are started on: `sqlite`, in memory, or `postgresql`."""
 
 for _name in [name for name in os.environ if name.startswith(("VISION_PROXY_", "ANTHROPIC_"))]:
     del os.environ[_name]  # a test runs the same on every machine
@@ -59,14 +62,23 @@ def sandbox(sandbox_url: str) -> Generator[httpx2.Client]:
 
 
 @pytest.fixture(scope="session")
-def service(sandbox_url: str) -> Generator[httpx2.Client]:
+def fresh_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Gives the address of another empty database, of the kind that this run is on."""
+    if KIND == "sqlite":
+        return lambda: "sqlite+aiosqlite:///:memory:"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.fresh_database
+
+
+@pytest.fixture(scope="session")
+def service(sandbox_url: str, fresh_database: Callable[[], str]) -> Generator[httpx2.Client]:
     """The service with default settings, for tests that change nothing in it."""
-    with _running(sandbox_url) as client:
+    with _running(sandbox_url, database_url=fresh_database()) as client:
         yield client
 
 
 @pytest.fixture
-def start_service(sandbox_url: str) -> Generator[StartService]:
+def start_service(sandbox_url: str, fresh_database: Callable[[], str]) -> Generator[StartService]:
     """Starts a service with settings of the test's own, e.g. `start_service(upstream_timeout_s=0.5)`.
 
     `fetcher` replaces the download of pictures by one that may reach this test's own server, `clock` the machine's.
@@ -79,7 +91,8 @@ def start_service(sandbox_url: str) -> Generator[StartService]:
             clock: Clock | None = None,
             **settings: object,
         ) -> httpx2.Client:
-            return running.enter_context(_running(base_url, fetcher, clock, **settings))
+            own = settings if "database_url" in settings else {"database_url": fresh_database(), **settings}
+            return running.enter_context(_running(base_url, fetcher, clock, **own))
 
         yield start
 
@@ -91,7 +104,7 @@ def clock() -> MovableClock:
 
 @pytest.fixture
 def quick(start_service: StartService, clock: MovableClock) -> httpx2.Client:
-    """A service with an admin key, on a database in memory, for what storage has no part in."""
+    """A service with an admin key, on one kind of database, for what storage has no part in."""
     return start_service(admin_key=ADMIN, clock=clock)
 
 
@@ -143,6 +156,15 @@ def scripted() -> Generator[Callable[..., str]]:
         yield answer
 
 
+Serve = Callable[[ASGIApp], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """Serves an app on a port of its own for as long as a block lasts; gives its address."""
+    return _served
+
+
 @pytest.fixture
 def without_files() -> Generator[str]:
     """The address of a sandbox that has no Files API."""
@@ -176,7 +198,7 @@ def postgres() -> Generator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"] if KIND == "sqlite" else ["postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a fresh database, of each kind in turn."""
     if request.param == "sqlite":
@@ -199,7 +221,6 @@ def _running(
         "anthropic_base_url": base_url,
         "anthropic_api_key": "test",
         "sandbox": True,
-        "database_url": "sqlite+aiosqlite:///:memory:",
     }
     app = create_app(Settings.model_validate({**values, **settings}), clock)
     with _served(app) as url, httpx2.Client(base_url=url, timeout=60) as client:

@@ -68,7 +68,7 @@ def test_a_shell_example_runs_and_succeeds(script: str, addressed: httpx2.Client
     ran = subprocess.run(  # noqa: S603 - our own documents
         ["/bin/bash", "-euo", "pipefail", "-c", command],
         cwd=folder,
-        env=os.environ | {"ADMIN_KEY": ADMIN_KEY},
+        env=os.environ | {"ADMIN_KEY": ADMIN_KEY, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         check=False,
         timeout=60,
