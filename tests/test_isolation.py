@@ -1,7 +1,7 @@
 """What belongs to one key is invisible to another: every route is enumerated, so that a new one cannot be forgotten.
 
 A route that shows or uses something owned has a `Check`; one that does not is in `NOTHING_OWNED`.
-Whoever adds a kind of thing that a key owns adds what names it to `Owned.marks`, and the routes that show it to `CHECKS`.
+Whoever adds a kind of thing that a key owns adds its name to `Owned.marks`, and the routes that show it to `CHECKS`.
 An idempotent answer is one: its `Check` sends the `idempotency-key` of the owner's first request again.
 """
 
