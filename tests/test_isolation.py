@@ -108,9 +108,6 @@ NOTHING_OWNED = {
     ("POST", "/v1/tokens"),  # as above
 }
 
-NOT_YET = {path for path in ANY_KEY if path.startswith("/v1/messages/batches/")} | {"GET /v1/messages/batches"}
-"""Batches belong to nobody yet: with their owners this goes, and the checks above must hold."""
-
 
 @pytest.fixture
 def owned(start_service: StartService, photo: Maker) -> Owned:
@@ -131,19 +128,6 @@ def made(service: httpx2.Client, name: str) -> Any:
     return service.post("/v1/keys", json={"name": name}, headers={"x-api-key": ADMIN}).raise_for_status().json()
 
 
-def checks() -> list[Any]:
-    """Every check; those whose time has not come may fail."""
-    unfinished = pytest.mark.xfail(strict=False, reason="batches have no owners yet")
-    return [
-        pytest.param(
-            check,
-            id=check.id,
-            marks=[unfinished] if {check.path, check.id[: -len(f" {check.refused}")]} & NOT_YET else [],
-        )
-        for check in CHECKS
-    ]
-
-
 def test_every_route_for_keys_shows_nothing_owned_or_is_checked() -> None:
     found = {(method, path) for method, path in routes() if path in ANY_KEY}
 
@@ -151,7 +135,7 @@ def test_every_route_for_keys_shows_nothing_owned_or_is_checked() -> None:
     assert not ADMINS & {path for _, path in found}
 
 
-@pytest.mark.parametrize("check", checks())
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 def test_what_belongs_to_one_key_is_invisible_to_another(owned: Owned, check: Check) -> None:
     stranger = check.send(owned, owned.stranger)
     owner = check.send(owned, owned.owner)

@@ -1,10 +1,12 @@
 """What the ledger says of every request that may spend, however it ends; asked through the front door."""
 
 import base64
+import csv
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import httpx2
@@ -218,6 +220,27 @@ def test_the_ledger_as_csv(fresh: httpx2.Client, photo: Maker) -> None:
     assert head.startswith("id,at,key,token,endpoint,model,state,status,")
     assert f"{answer['cost']['total_usd']:.9f}" in line
     assert json.dumps(answer["usage"]).replace('"', '""') in line
+
+
+@pytest.mark.parametrize("model", ['=HYPERLINK("http://evil")', "+1", "-1", "@sum", "\t=1"])
+def test_no_model_s_name_is_a_formula_to_a_spreadsheet(fresh: httpx2.Client, photo: Maker, model: str) -> None:
+    analyze(fresh, photo, model=model)
+
+    table = fresh.get("/v1/usage/requests", headers={"accept": "text/csv"}).text
+
+    assert [row["model"] for row in csv.DictReader(StringIO(table, newline=""))] == [f"'{model}"]
+
+
+def test_what_nobody_can_foresee_is_reserved_as_a_full_context(fresh: httpx2.Client, photo: Maker) -> None:
+    for tool in (
+        {"name": "look", "input_schema": {"type": "object"}},
+        {"type": "web_search_20250305", "name": "web_search"},
+    ):
+        fresh.post("/v1/messages", json=message(photo, tools=[tool]))
+
+    [searching, own] = [row["bound_usd"] for row in rows(fresh)]
+    assert own < 0.1
+    assert searching > 1
 
 
 def test_the_ledger_holds_no_prompt_and_no_answer(fresh: httpx2.Client, photo: Maker) -> None:

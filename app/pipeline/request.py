@@ -41,7 +41,7 @@ _LONGEST_SCALAR = 400
 _BOUNDED_EXTRA = frozenset(
     {
         *("metadata", "tools", "tool_choice", "output_config", "cache_control", "service_tier", "speed"),
-        *("inference_geo", "user_profile_id", "workspace_id"),
+        *("inference_geo", "user_profile_id", "workspace_id", "temperature", "top_k", "top_p"),
     }
 )
 """Fields of `extra` whose cost the upper bound covers; any other may bring tokens or models that nobody can foresee."""
@@ -248,6 +248,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         request_id=policy.request_id,
         url_mode=policy.url_mode,
         max_fetched_bytes=policy.max_fetched_bytes,
+        bounded=lifted.bounded and _is_foreseeable(fields),
         steady=policy.steady or b'"cache_control"' in body,
     )
 
@@ -300,6 +301,14 @@ def _is_bounded(extra: JsonObject) -> bool:
         return True
     tools = decode_json(extra["tools"], list[_Tool], "extra.tools must be an array of tools")
     return all(tool.type == "custom" for tool in tools)
+
+
+def _is_foreseeable(fields: JsonObject) -> bool:
+    """The same of a whole Messages body, whose oddities are the vendor's to refuse."""
+    try:
+        return _is_bounded({name: value for name, value in fields.items() if name not in OWN_FIELDS})
+    except AppError:
+        return False
 
 
 def _fields(question: Question, *, counting: bool) -> list[bytes]:

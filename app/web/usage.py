@@ -187,5 +187,10 @@ def ledger_csv(entries: Iterable[EntryBody], *, head: bool = True) -> str:
             row[name] = json.dumps(row[name])
         for name in ("cost_usd", "bound_usd"):
             row[name] = None if row[name] is None else f"{dollars(row[name]):.9f}"
-        writer.writerow(row)
+        writer.writerow({name: _no_formula(value) for name, value in row.items()})
     return written.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    """The value as a spreadsheet shows it and does not run it: a model's name is whatever the caller wrote."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
