@@ -44,6 +44,8 @@ class ErrorCode(StrEnum):
     BATCH_NOT_FOUND = "batch_not_found"
     KEY_NOT_FOUND = "key_not_found"
     UNKNOWN_ROUTE = "unknown_route"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     BODY_TOO_LARGE = "body_too_large"
     IMAGE_TOO_LARGE = "image_too_large"
     RATE_LIMITED = "rate_limited"

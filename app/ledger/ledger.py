@@ -4,23 +4,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from app.database.sql import Database
 from app.domain import Spender
-from app.ledger.records import RateLimit, Reservation, Settlement, Spending
+from app.ledger.records import Claim, RateLimit, Reservation, Settlement, Spending, WireAnswer
 from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
 from app.ledger.sql.commits import DATABASE_ERRORS, Commits, may_be_written, open_commits
 from app.ledger.sql.expiry import TOKENS_AT_ONCE, forget_tokens
-from app.ledger.sql.instances import MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
+from app.ledger.sql.idempotency import delete_old, read_answer
+from app.ledger.sql.instances import DEAD_AFTER, MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
 from app.ledger.sql.reporting import read_anything, read_page, read_spending, read_usage
 from app.ledger.sql.reserving import write_reservation
 from app.ledger.sql.settling import NeverReservedError, write_settlement
 
 HEARTBEAT_S = 5.0
-DEAD_AFTER = timedelta(seconds=30)
 TOLD_OF_EXPIRY = timedelta(hours=1)
 """How long a token is still told that it expired, rather than that nobody knows it."""
 
@@ -74,7 +75,8 @@ class Ledger:
         released.
 
         Raises:
-            AppError: a budget (`budget_exhausted`) or a limit (`rate_limited`) has no room for it; nothing is changed.
+            AppError: a budget (`budget_exhausted`) or a limit (`rate_limited`) has no room for it, or its claim is
+                another's (`idempotency_conflict`, `idempotency_in_progress`); nothing is changed.
         """
         write = partial(write_reservation, reservations, self._instance_id)
         reserving = self._own(self._commits(write))
@@ -86,7 +88,7 @@ class Ledger:
         except DATABASE_ERRORS as error:
             if may_be_written(error):
                 for reservation in reservations:
-                    self._own(self._settle(reservation.id, _RELEASED))
+                    self._own(self._release(reservation))
             raise
 
     async def settle(self, id: str, settlement: Settlement) -> bool:  # noqa: A002 - the word for it
@@ -97,6 +99,16 @@ class Ledger:
         `unknown`.
         """
         return await asyncio.shield(self._own(self._settle(id, settlement)))
+
+    async def answer_kept(self, claim: Claim) -> WireAnswer | None:
+        """The answer that was given under that Idempotency-Key; None where the key is free.
+
+        Raises:
+            AppError: `idempotency_conflict`, it was given to another request, or it was too long to keep;
+                `idempotency_in_progress`, it is on its way.
+        """
+        async with self._database.reading() as connection:
+            return await read_answer(claim, self._instance_id, self._clock.now(), connection)
 
     async def spending_of(self, spender: Spender) -> Spending:
         """What is spent and reserved in the spender's current period."""
@@ -161,7 +173,8 @@ class Ledger:
     async def sweep(self) -> int:
         """How many requests of dead processes were marked unknown.
 
-        Settlements that failed before are tried again, and tokens that are long expired deleted.
+        Settlements that failed before are tried again; tokens that are long expired, and answers that were kept for a day,
+        are deleted.
         """
         for owed_id, settlement in list(self._owed.items()):
             with suppress(*DATABASE_ERRORS):
@@ -173,6 +186,8 @@ class Ledger:
         while marked == MOST_AT_ONCE:
             marked = await self._commits(partial(mark_unknown_of_the_dead, now - DEAD_AFTER, now))
             total += marked
+        while await self._commits(partial(delete_old, now)) == MOST_AT_ONCE:
+            pass
         if total:
             _log.warning("%d requests of processes that died are unknown now, and count with their bounds", total)
         while await self._commits(partial(forget_tokens, now - TOLD_OF_EXPIRY)) == TOKENS_AT_ONCE:
@@ -195,6 +210,9 @@ class Ledger:
         self._owed[reservation_id] = settlement
         return False
 
+    async def _release(self, reservation: Reservation) -> None:
+        await self._settle(reservation.id, replace(_RELEASED, claim=reservation.claim))
+
     async def _undo(
         self, reserving: "asyncio.Task[tuple[RateLimit, ...]]", reservations: Sequence[Reservation]
     ) -> None:
@@ -203,7 +221,7 @@ class Ledger:
         error = None if reserving.cancelled() else reserving.exception()
         if not reserving.cancelled() and (error is None or may_be_written(error)):
             for reservation in reservations:
-                await self._settle(reservation.id, _RELEASED)
+                await self._release(reservation)
 
     def _own(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """A task that outlives its caller, not the ledger."""

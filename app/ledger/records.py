@@ -11,8 +11,29 @@ from app.domain import BudgetPeriod, Spender, Usage
 RateKind: TypeAlias = Literal["requests", "images", "tokens"]
 """What is counted by the minute."""
 
+MOST_KEPT_BYTES = 16 * 1024 * 1024
+"""Of one answer: more than what any model says in one, also as the events of a stream."""
+
 Outcome: TypeAlias = Literal["settled", "released", "unknown"]
 """How a request ended: at a known end, with nothing spent, or with anything up to its bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An Idempotency-Key in use: whose it is, and the digest of what was asked under it."""
+
+    owner: str
+    key: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class WireAnswer:
+    """An answer as it goes to the client: status, headers, and all bytes of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +54,7 @@ class Reservation:
     images: int
     tokens: int
     requests: int = 1
+    claim: Claim | None = None
 
     def __post_init__(self) -> None:
         """Hold what the arithmetic relies on.
@@ -54,6 +76,7 @@ class Settlement:
     """What became of a request. A `cost_usd` of None is a price that nobody knows: it counts as 0 and is told as null.
 
     `images` are those sent on; `status` is what the caller was answered; `upstream_request_id` is the vendor's.
+    `claim` is that of the reservation, and `answer` is kept for it; without one its key is free again.
     """
 
     state: Outcome
@@ -65,6 +88,8 @@ class Settlement:
     bytes_before: int
     bytes_after: int
     timing_ms: Mapping[str, float]
+    claim: Claim | None = None
+    answer: WireAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from app.ledger.periods import renews_at
 from app.ledger.rates import Draw
 from app.ledger.records import Reservation
 
+_RETRY_AFTER_S = 1
+
 _EACH: dict[BudgetPeriod, str] = {"day": " a day", "month": " a month", "total": ""}
 
 
@@ -63,6 +65,34 @@ def too_many(spender: Spender, most: int, reservation: Reservation) -> AppError:
     """Every request that the key or token was made for has been made, or is running."""
     message = f"this {_whose(spender.id, reservation)} is good for {most} requests, and all of them were made"
     return AppError(ErrorCode.BUDGET_EXHAUSTED, message, limit=most)
+
+
+def other_request() -> AppError:
+    """An Idempotency-Key that was used for something else in the last 24 hours."""
+    return AppError(
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+        "this Idempotency-Key belongs to another request of the last 24 hours",
+        hint="repeat that request unchanged, or send a new key",
+    )
+
+
+def never_kept(most_bytes: int) -> AppError:
+    """A repeat whose answer cannot be given again, and is not paid for again without being asked."""
+    return AppError(
+        ErrorCode.IDEMPOTENCY_CONFLICT,
+        f"the answer to this Idempotency-Key was longer than {most_bytes} bytes and has not been kept",
+        limit=most_bytes,
+        hint="send a new key to ask, and pay, again",
+    )
+
+
+def already_running() -> AppError:
+    """A repeat that came before its answer."""
+    return AppError(
+        ErrorCode.IDEMPOTENCY_IN_PROGRESS,
+        "the first request with this Idempotency-Key is still being answered",
+        retry_after_s=_RETRY_AFTER_S,
+    )
 
 
 def _whose(spender_id: str, reservation: Reservation) -> str:

@@ -2,7 +2,7 @@
 
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
-from app.ledger import RateLimit, UsageGroup, UsageReport
+from app.ledger import MOST_KEPT_BYTES, Claim, RateLimit, UsageGroup, UsageReport, WireAnswer
 from app.pipeline.allowing import refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.message_body import (
@@ -16,7 +16,7 @@ from app.pipeline.message_body import (
 )
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
-from app.pipeline.relaying import Relayed, RelayedStream, event_data, relay, relay_count, relay_stream
+from app.pipeline.relaying import Relayed, RelayedStream, event_data, event_name, relay, relay_count, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import (
     Picture,
@@ -33,9 +33,11 @@ from app.pipeline.unfolding import Unfolding, unfold
 from app.upstream.claude import Call, Reply
 
 __all__ = [
+    "MOST_KEPT_BYTES",
     "Answer",
     "AnswerStream",
     "Call",
+    "Claim",
     "Credentials",
     "Estimate",
     "FileFacts",
@@ -60,6 +62,7 @@ __all__ = [
     "UsageGroup",
     "UsageReport",
     "VisionRequest",
+    "WireAnswer",
     "answer",
     "billing_hints",
     "check_text",
@@ -69,6 +72,7 @@ __all__ = [
     "decode_json",
     "estimate",
     "event_data",
+    "event_name",
     "from_messages",
     "image_too_large",
     "normalize",

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from app.domain import Cost, Model, Usage
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.ledger import RateLimit, Reservation, Settlement
+from app.ledger import RateLimit, Reservation, Settlement, WireAnswer
 from app.pipeline.costing import estimate_tokens, largest_cost_usd, upper_bound_usd
 from app.pipeline.ports import Services
 from app.pipeline.reports import ImageReport
@@ -34,13 +34,15 @@ class Account:
         self._cost_usd: Decimal | None = None
         self._upstream_request_id: str | None = None
         self._images: Sequence[ImageReport] = ()
+        self._answer: WireAnswer | None = None
         self.rate_limits: tuple[RateLimit, ...] = ()
 
     async def reserve(self, model: Model, image_tokens: int) -> None:
         """Write down the most that the request can cost; nothing where nobody is to be charged.
 
         Raises:
-            AppError: `budget_exhausted`, `rate_limited`; `max_cost_exceeded` where a budget cannot be kept.
+            AppError: `budget_exhausted`, `rate_limited`; `max_cost_exceeded` where a budget cannot be kept;
+                `idempotency_conflict`, `idempotency_in_progress`.
         """
         request, services = self._request, self._services
         if not request.spenders:
@@ -55,6 +57,7 @@ class Account:
             request_id=request.request_id,
             images=request.picture_count,
             tokens=estimate_tokens(request, image_tokens, None).total,
+            claim=request.claim,
         )
         self.rate_limits = await services.ledger.reserve(reservation)
         self._id = reservation.id
@@ -80,6 +83,10 @@ class Account:
             self._usage, self._upstream_request_id = usage, upstream_request_id
             self._cost_usd = None if cost is None else cost.total_usd
 
+    def answered(self, answer: WireAnswer) -> None:
+        """What the client gets, whole; kept for whoever repeats the request under its Idempotency-Key."""
+        self._answer = answer
+
     async def settle(self) -> None:
         """Write down what it came to; may be called where nothing was reserved."""
         if self._id is None:
@@ -95,6 +102,8 @@ class Account:
             bytes_before=sum(image.original.size_bytes for image in self._images),
             bytes_after=sum(image.sent.size_bytes for image in self._images),
             timing_ms=self._watch.timing_ms(),
+            claim=self._request.claim,
+            answer=self._answer if state == "settled" else None,
         )
         await self._services.ledger.settle(self._id, settlement)
 

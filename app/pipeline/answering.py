@@ -1,6 +1,6 @@
 """The main path: plan -> bound -> normalize -> call -> price. One request's whole story, told once."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -9,7 +9,7 @@ from app.domain import Cost, Json, Usage
 from app.errors import AppError, ErrorCode
 from app.imaging.plan import bounds_for, plan_image
 from app.imaging.tokens import billed_tokens
-from app.ledger import RateLimit
+from app.ledger import RateLimit, WireAnswer
 from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
 from app.pipeline.costing import estimate_for, estimate_tokens
@@ -33,8 +33,10 @@ from app.upstream.claude import Call, EventStream
 from app.upstream.failures import unreachable, unreadable
 
 
-async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -> Answer:
-    """Claude's answer, priced.
+async def answer(
+    request: VisionRequest, services: Services, watch: Stopwatch, render: Callable[[Answer], WireAnswer]
+) -> WireAnswer:
+    """Claude's answer, priced and rendered: before it is settled, so that it is kept with what it cost or not at all.
 
     Raises:
         AppError: a picture or a limit in the way; nothing was spent.
@@ -46,7 +48,9 @@ async def answer(request: VisionRequest, services: Services, watch: Stopwatch) -
         watch.lap("upstream")
         message = reply.json_object()
         bill(ready, message, reply.request_id, services)
-    return _answer_of(ready, message, reply.request_id, services, watch, sandbox=reply.sandbox)
+        answer = render(_answer_of(ready, message, reply.request_id, services, watch, sandbox=reply.sandbox))
+        ready.answered(answer)
+    return answer
 
 
 @asynccontextmanager
@@ -175,6 +179,10 @@ class AnswerStream:
     def billed_so_far(self) -> tuple[Usage, Cost | None]:
         """The usage reported by now and its cost; an empty usage before the first event."""
         return self._builder.usage, _cost_of(self._ready, self._builder.message, self._services)
+
+    def answered(self, answer: WireAnswer) -> None:
+        """What the client gets, whole: every event of it."""
+        self._ready.answered(answer)
 
     def answer(self) -> Answer:
         """The whole answer, once `texts` has ended."""

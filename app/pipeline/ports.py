@@ -13,7 +13,7 @@ from app.errors import ImageError
 from app.imaging.plan import ImagePlan
 from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts
-from app.ledger import EntryState, GroupBy, RateLimit, Reservation, Settlement, UsageReport
+from app.ledger import Claim, EntryState, GroupBy, RateLimit, Reservation, Settlement, UsageReport, WireAnswer
 from app.ledger import Page as LedgerPage
 from app.pricing import Rates
 from app.upstream.claude import Call, EventStream, Reply
@@ -98,6 +98,7 @@ class Ledger(Protocol):
     async def reserve(self, *reservations: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
     async def trouble(self) -> str | None: ...  # noqa: D102
+    async def answer_kept(self, claim: Claim) -> WireAnswer | None: ...  # noqa: D102
     async def usage(  # noqa: D102
         self,
         key_ids: Sequence[str] | None = None,

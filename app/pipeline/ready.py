@@ -10,7 +10,7 @@ from app.domain import Cost, Json, Model, Notice
 from app.errors import UpstreamError
 from app.imaging.plan import tightened
 from app.imaging.tokens import Bounds, billed_tokens, shrink_to_fit
-from app.ledger import RateLimit
+from app.ledger import RateLimit, WireAnswer
 from app.pipeline.accounting import Account, open_account
 from app.pipeline.billing import cost_of
 from app.pipeline.collecting import collect
@@ -66,6 +66,11 @@ class Ready:
     def rate_limits(self) -> tuple[RateLimit, ...]:
         """What is left of the caller's limits by the minute."""
         return () if self.account is None else self.account.rate_limits
+
+    def answered(self, answer: WireAnswer) -> None:
+        """What the client gets, whole, put down in the account of the request."""
+        if self.account is not None:
+            self.account.answered(answer)
 
     def call(self, path: str) -> Call:
         """The request to that endpoint."""

@@ -1,13 +1,13 @@
 """The drop-in path: a Messages request with its pictures prepared, the vendor's answer as it came, and its cost."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from app.domain import Cost, Json, Notice, Usage
-from app.ledger import RateLimit
+from app.ledger import RateLimit, WireAnswer
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
@@ -34,8 +34,10 @@ class Relayed:
     rate_limits: tuple[RateLimit, ...]
 
 
-async def relay(request: VisionRequest, services: Services, watch: Stopwatch) -> Relayed:
-    """The vendor's answer to a Messages request, with its pictures prepared.
+async def relay(
+    request: VisionRequest, services: Services, watch: Stopwatch, render: Callable[[Relayed], WireAnswer]
+) -> WireAnswer:
+    """The vendor's answer to a Messages request with its pictures prepared, rendered before it is settled.
 
     Raises:
         AppError: a picture or a limit in the way.
@@ -47,7 +49,9 @@ async def relay(request: VisionRequest, services: Services, watch: Stopwatch) ->
         watch.lap("upstream")
         billed = read_bill(reply.content)
         cost = None if billed is None else bill(ready, billed, reply.request_id, services)
-    return _relayed(ready, reply, cost, billed=billed is not None)
+        answer = render(_relayed(ready, reply, cost, billed=billed is not None))
+        ready.answered(answer)
+    return answer
 
 
 async def relay_count(request: VisionRequest, services: Services, watch: Stopwatch) -> Relayed:
@@ -133,6 +137,10 @@ class RelayedStream:
                 yield name, event
         if not self._ended:
             raise unreachable("the stream of the Claude API ended before the answer did")
+
+    def answered(self, answer: WireAnswer) -> None:
+        """What the client gets, whole: every event of it."""
+        self._ready.answered(answer)
 
     @property
     def message(self) -> dict[str, Json]:

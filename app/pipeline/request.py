@@ -21,6 +21,7 @@ from app.domain import (
     Usage,
 )
 from app.errors import AppError, ErrorCode, ImageError
+from app.ledger import Claim
 from app.pipeline.allowing import refuse_other_models
 from app.pipeline.message_body import (
     JsonObject,
@@ -101,6 +102,8 @@ class VisionRequest:
     """Where it came in."""
     request_id: str = ""
     """By which this service knows it."""
+    claim: Claim | None = None
+    """Of the Idempotency-Key under which it came."""
     url_mode: UrlMode = "off"
     stored: tuple[StoredPicture, ...] = ()
     """The pictures that are files, once they have been looked up."""

@@ -4,13 +4,14 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.domain import SANDBOX_HEADER
 from app.errors import AppError, ErrorCode
-from app.pipeline import AnswerStream, Stopwatch, VisionRequest, answer, stream
+from app.pipeline import Answer, AnswerStream, Stopwatch, VisionRequest, WireAnswer, answer, stream
 from app.web.answers import AnswerBody, answer_body, cost_body, dollars, image_bodies
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
@@ -18,8 +19,9 @@ from app.web.documentation import ANALYZE_EXAMPLE, body_of, responses_with
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, event, log_early_end
 from app.web.fields import AnalyzeFields
+from app.web.idempotency import OnceOf, Recording
 from app.web.rates import rate_limit_headers
-from app.web.reading import read_request
+from app.web.reading import read_sent, understand
 
 _log = logging.getLogger(__name__)
 
@@ -32,27 +34,42 @@ router = APIRouter(tags=["native"])
     openapi_extra=body_of(AnalyzeFields),
     responses=responses_with(AnswerBody, ANALYZE_EXAMPLE, spends=True, streams=True),
 )
-async def analyze(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+async def analyze(
+    request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf, once: OnceOf
+) -> Response:
     """Claude's answer about the pictures, with what it cost.
 
     With `stream` it comes as server-sent events: `images` (what became of each picture), `text` (`{"text": ...}`, many
     times), `done` (the whole answer) or `error`. Comments keep the connection alive.
     """
     watch = Stopwatch(services.clock.monotonic)
-    received = await read_request(request, AnalyzeFields, settings, caller, services)
+    sent = await read_sent(request, settings)
+    kept = await once.kept(sent)
+    if kept is not None:
+        return kept
+    received = await understand(sent, request, AnalyzeFields, settings, caller, services)
+    del sent  # the base64 of pictures need not wait for the answer too
     watch.lap("receive")
-    question = await received.vision_request()
+    question = replace(await received.vision_request(), claim=once.claim)
     if question.stream:
-        return await _streamed(request, question, services, watch, settings.stream_keep_alive_s)
-    result = await until_disconnect(request.receive, lambda: answer(question, services, watch))
-    headers = {SANDBOX_HEADER: "true"} if result.sandbox else {}
-    headers |= rate_limit_headers(result.rate_limits, services.clock.now())
-    body = answer_body(result, request.state.request_id)
-    return Response(body.model_dump_json(), media_type=JSONResponse.media_type, headers=headers)
+        return await _streamed(request, question, services, watch, once.recording(), settings.stream_keep_alive_s)
+
+    def render(result: Answer) -> WireAnswer:
+        headers = {"content-type": JSONResponse.media_type, **({SANDBOX_HEADER: "true"} if result.sandbox else {})}
+        headers |= rate_limit_headers(result.rate_limits, services.clock.now())
+        return WireAnswer(200, headers, answer_body(result, request.state.request_id).model_dump_json().encode())
+
+    rendered = await until_disconnect(request.receive, lambda: answer(question, services, watch, render))
+    return Response(rendered.content, rendered.status, rendered.headers)
 
 
 async def _streamed(
-    request: Request, question: VisionRequest, services: ServicesOf, watch: Stopwatch, keep_alive_s: float
+    request: Request,
+    question: VisionRequest,
+    services: ServicesOf,
+    watch: Stopwatch,
+    recording: Recording,
+    keep_alive_s: float,
 ) -> EventResponse:
     """The stream, begun: what fails before its first event is an error answer with its own status."""
     opened = AsyncExitStack()
@@ -66,9 +83,13 @@ async def _streamed(
     async def close() -> None:
         if not answering.complete:
             log_early_end(request_id, *answering.billed_so_far())
+        whole = recording.answer(response.headers)
+        if whole is not None:
+            answering.answered(whole)
         await opened.aclose()
 
-    return EventResponse(_events(answering, request_id), close, headers, keep_alive_s)
+    response = EventResponse(recording.of(_events(answering, request_id)), close, headers, keep_alive_s)
+    return response
 
 
 async def _events(answering: AnswerStream, request_id: str) -> AsyncIterator[bytes]:

@@ -7,7 +7,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 _EXPOSED = (
     "*",  # every header, where no cookies are sent; browsers that do not know it take those that are named
-    *("request-id", "retry-after", "server-timing", "x-vision-proxy-request-id", "x-vision-proxy-sandbox"),
+    *("request-id", "retry-after", "server-timing", "idempotent-replayed"),
+    *("x-vision-proxy-request-id", "x-vision-proxy-sandbox"),
     *("x-vision-proxy-cost-usd", "x-vision-proxy-image-tokens", "x-vision-proxy-image", "x-vision-proxy-warnings"),
     *(
         f"x-ratelimit-{what}-{kind}"

@@ -78,6 +78,12 @@ _EXAMPLES: tuple[AppError, ...] = (
         ErrorCode.MAX_COST_EXCEEDED, "this may cost up to 0.091400 USD; max_cost_usd is 0.05", actual=0.0914, limit=0.05
     ),
     ImageError(ErrorCode.FILE_NOT_FOUND, "no such file").about(1, None),
+    AppError(ErrorCode.IDEMPOTENCY_CONFLICT, "this Idempotency-Key belongs to another request of the last 24 hours"),
+    AppError(
+        ErrorCode.IDEMPOTENCY_IN_PROGRESS,
+        "the first request with this Idempotency-Key is still being answered",
+        retry_after_s=1,
+    ),
     AppError(ErrorCode.BODY_TOO_LARGE, "the body is 300000000 bytes; the limit is 268435456 bytes", limit=268_435_456),
     AppError(
         ErrorCode.RATE_LIMITED,
@@ -121,7 +127,12 @@ _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     ),
     UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
 )
-_SPENDING_ONLY = frozenset({ErrorCode.BUDGET_EXHAUSTED, ErrorCode.MAX_COST_EXCEEDED, ErrorCode.RATE_LIMITED})
+_SPENDING_ONLY = frozenset(
+    {
+        *(ErrorCode.BUDGET_EXHAUSTED, ErrorCode.MAX_COST_EXCEEDED, ErrorCode.RATE_LIMITED),
+        *(ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.IDEMPOTENCY_IN_PROGRESS),
+    }
+)
 
 
 MESSAGES_BODY: OpenApi = {

@@ -46,6 +46,8 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.BATCH_NOT_FOUND: Status(404, "not_found_error"),
     ErrorCode.KEY_NOT_FOUND: Status(404, "not_found_error"),
     ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
+    ErrorCode.IDEMPOTENCY_CONFLICT: Status(409, "conflict_error"),
+    ErrorCode.IDEMPOTENCY_IN_PROGRESS: Status(409, "conflict_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.RATE_LIMITED: Status(429, "rate_limit_error"),
@@ -92,6 +94,8 @@ def error_response(error: AppError, request_id: str) -> JSONResponse:
         headers["retry-after"] = error.retry_after
     if "retry_after_s" in error.details:
         headers["retry-after"] = str(error.details["retry_after_s"])
+    if error.code is ErrorCode.IDEMPOTENCY_CONFLICT:
+        headers["x-should-retry"] = "false"  # the SDKs repeat a 409, and this one stays as it is
     if error.code in _UNREAD_BODY:
         headers["connection"] = "close"
     return JSONResponse(error_body(error, request_id), status_of(error).http, headers)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -18,6 +19,7 @@ from app.pipeline import (
     Services,
     Stopwatch,
     VisionRequest,
+    WireAnswer,
     event_data,
     from_messages,
     relay,
@@ -32,6 +34,7 @@ from app.web.documentation import MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, log_early_end
+from app.web.idempotency import OnceOf, Recording
 from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
 from app.web.relay import drop_in_policy, passed_back, refused, server_timing
@@ -43,32 +46,45 @@ _LARGE_BODY_BYTES = 262_144
 
 
 @router.post("/v1/messages", summary="The Messages API, with its images prepared", **MESSAGES_BODY, responses=relayed())
-async def messages(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+async def messages(
+    request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf, once: OnceOf
+) -> Response:
     """Every image block anywhere is prepared in place; everything else passes, and comes back, as it is."""
     watch = Stopwatch(services.clock.monotonic)
-    question = await _read(request, settings, caller)
+    body = await read_decoded(request, settings.max_body_bytes)
+    kept = await once.kept(body)
+    if kept is not None:
+        return kept
+    question = replace(await _understood(body, request, settings, caller), claim=once.claim)
+    del body  # the base64 of pictures need not wait for the answer too
     watch.lap("receive")
-    report = request.headers.get("x-vision-proxy-report", "").lower() == "full"
     try:
         if question.stream:
-            return await _streamed(request, question, services, watch, report, settings.stream_keep_alive_s)
-        answer = await until_disconnect(request.receive, lambda: relay(question, services, watch))
+            return await _streamed(request, question, services, watch, once.recording(), settings.stream_keep_alive_s)
+        answer = await until_disconnect(
+            request.receive, lambda: relay(question, services, watch, partial(_rendered, request, services, watch))
+        )
     except UpstreamError as error:
         return refused(error)
+    return Response(answer.content, answer.status, answer.headers)
+
+
+def _rendered(request: Request, services: Services, watch: Stopwatch, answer: Relayed) -> WireAnswer:
     headers = _headers(answer, watch, services)
     content = answer.content
     if answer.billed:
         if answer.cost is not None:
             headers["x-vision-proxy-cost-usd"] = str(dollars(answer.cost.total_usd))
-        content = _with_additions(content, answer.cost, answer.images if report else None)
-    return Response(content, headers=headers)
+        content = _with_additions(content, answer.cost, answer.images if _wants_report(request) else None)
+    return WireAnswer(200, headers, content)
 
 
 @router.post("/v1/messages/count_tokens", summary="The vendor's count", **MESSAGES_BODY, responses=relayed())
 async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """The input tokens of a Messages request, counted by the vendor with its images prepared."""
     watch = Stopwatch(services.clock.monotonic)
-    question = await _read(request, settings, caller)
+    body = await read_decoded(request, settings.max_body_bytes)
+    question = await _understood(body, request, settings, caller)
     watch.lap("receive")
     try:
         answer = await until_disconnect(request.receive, lambda: relay_count(question, services, watch))
@@ -77,8 +93,11 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
     return Response(answer.content, headers=_headers(answer, watch, services))
 
 
-async def _read(request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
-    body = await read_decoded(request, settings.max_body_bytes)
+def _wants_report(request: Request) -> bool:
+    return request.headers.get("x-vision-proxy-report", "").lower() == "full"
+
+
+async def _understood(body: bytes, request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
     policy = drop_in_policy(request, caller, settings)
     read = partial(from_messages, body, forwarded_headers(request), request.url.query, policy)
     return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
@@ -89,7 +108,7 @@ async def _streamed(
     question: VisionRequest,
     services: Services,
     watch: Stopwatch,
-    report: bool,  # noqa: FBT001 - one of the client's wishes
+    recording: Recording,
     keep_alive_s: float,
 ) -> Response:
     opened = AsyncExitStack()
@@ -99,13 +118,18 @@ async def _streamed(
     watch.lap("upstream")
     headers = _headers(streamed, watch, services)
     request_id: str = request.state.request_id
+    events = _events(streamed, _wants_report(request), request_id)
 
     async def close() -> None:
         if not streamed.complete:
             log_early_end(request_id, *streamed.billed_so_far())
+        whole = recording.answer(response.headers)
+        if whole is not None:
+            streamed.answered(whole)
         await opened.aclose()
 
-    return EventResponse(_events(streamed, report, request_id), close, headers, keep_alive_s)
+    response = EventResponse(recording.of(events), close, headers, keep_alive_s)
+    return response
 
 
 async def _events(streamed: RelayedStream, report: bool, request_id: str) -> AsyncIterator[bytes]:  # noqa: FBT001

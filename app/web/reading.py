@@ -101,25 +101,46 @@ class Received:
 async def read_request(
     request: Request, model: type[AnalyzeFields], settings: Settings, caller: Caller, services: Services
 ) -> Received:
-    """What the client sent.
+    """What the client sent. Raises as `read_sent` and `understand`."""
+    return await understand(await read_sent(request, settings), request, model, settings, caller, services)
+
+
+async def read_sent(request: Request, settings: Settings) -> bytes | list[FormPart]:
+    """The body as it came, or the parts of a form.
 
     Raises:
-        AppError: what is wrong with it, as early as it is known.
+        AppError: it is too long, or of another kind.
     """
     content_type = request.headers.get("content-type", "")
     media_type = content_type.split(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         chunks = read_chunks(request, settings.max_body_bytes)
-        parts = await read_form(chunks, content_type, settings.max_image_bytes)
-        values, images, passed = await off_loop(_from_form, parts, model)
-    elif media_type in {"application/json", ""}:
-        body = await read_body(request, settings.max_body_bytes)
-        values, images, passed = await off_loop(_from_json, body, settings.max_image_bytes)
+        return await read_form(chunks, content_type, settings.max_image_bytes)
+    if media_type in {"application/json", ""}:
+        return await read_body(request, settings.max_body_bytes)
+    raise AppError(
+        ErrorCode.INVALID_REQUEST,
+        f"content-type {media_type[:100]!r} is not read here; send multipart/form-data or application/json",
+    )
+
+
+async def understand(
+    sent: bytes | list[FormPart],
+    request: Request,
+    model: type[AnalyzeFields],
+    settings: Settings,
+    caller: Caller,
+    services: Services,
+) -> Received:
+    """What it says.
+
+    Raises:
+        AppError: what is wrong with it, as early as it is known.
+    """
+    if isinstance(sent, bytes):
+        values, images, passed = await off_loop(_from_json, sent, settings.max_image_bytes)
     else:
-        raise AppError(
-            ErrorCode.INVALID_REQUEST,
-            f"content-type {media_type[:100]!r} is not read here; send multipart/form-data or application/json",
-        )
+        values, images, passed = await off_loop(_from_form, sent, model)
     fields = validated(model, values)
     refuse_other_models(fields.model or settings.default_model, passed.extra, caller.models)
     question = Question(

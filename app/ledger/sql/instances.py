@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, update
@@ -11,6 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from app.database.tables import instances, requests
 from app.ledger.periods import period_keys
 from app.ledger.sql.sums import Sum, add
+
+DEAD_AFTER = timedelta(seconds=30)
+"""Without a heartbeat."""
 
 MOST_AT_ONCE = 500
 """Rows that one transaction marks; the next one marks the rest."""

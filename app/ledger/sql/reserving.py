@@ -12,6 +12,7 @@ from app.ledger.periods import period_key, period_keys
 from app.ledger.rates import Draw, draws_of
 from app.ledger.records import RateLimit, Reservation
 from app.ledger.refusals import too_dear, too_fast, too_many, too_much_at_once
+from app.ledger.sql.idempotency import write_claim
 from app.ledger.sql.sums import Sum, add, draw
 from app.ledger.sql.texts import storable
 
@@ -25,8 +26,11 @@ def write_reservation(
     Sums are added to first and checked then, under the lock of their rows; the caller's transaction undoes a refusal.
 
     Raises:
-        AppError: a limit or a budget has no room for it.
+        AppError: a limit or a budget has no room for it; its Idempotency-Key belongs to another request.
     """
+    for one in reservations:
+        if one.claim is not None:
+            write_claim(one.claim, instance_id, one.at, connection)
     whole = _together(reservations)
     limits = _draw(whole, connection)
     connection.execute(_insert_row, [_row(one, instance_id) for one in reservations])

@@ -12,6 +12,7 @@ from app.ledger.money import cost_nanousd
 from app.ledger.periods import period_keys
 from app.ledger.records import Settlement
 from app.ledger.reports import TOKEN_FIELDS
+from app.ledger.sql.idempotency import end_claim
 from app.ledger.sql.sums import Sum, add
 from app.ledger.sql.texts import storable
 
@@ -44,6 +45,8 @@ def write_settlement(reservation_id: str, settlement: Settlement, now: datetime,
     Raises:
         NeverReservedError: no such row.
     """
+    if settlement.claim is not None:
+        end_claim(reservation_id, settlement.claim, settlement.answer, connection)
     values = {"reservation_id": reservation_id, **_values(settlement, now)}
     for before in ("reserved",) if settlement.state == "unknown" else ("reserved", "unknown"):
         row = connection.execute(_settle, {**values, "before": before}).one_or_none()
