@@ -15,7 +15,7 @@ from app.pipeline import Answer, AnswerStream, Stopwatch, VisionRequest, WireAns
 from app.web.answers import AnswerBody, answer_body, cost_body, dollars, image_bodies
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
-from app.web.documentation import ANALYZE_EXAMPLE, body_of, responses_with
+from app.web.documentation import ANALYZE_EXAMPLE, IDEMPOTENCY_KEY, body_of, responses_with
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, event, log_early_end
 from app.web.fields import AnalyzeFields
@@ -31,7 +31,7 @@ router = APIRouter(tags=["native"])
 @router.post(
     "/v1/analyze",
     summary="Ask about one or many images",
-    openapi_extra=body_of(AnalyzeFields),
+    openapi_extra={**body_of(AnalyzeFields), **IDEMPOTENCY_KEY},
     responses=responses_with(AnswerBody, ANALYZE_EXAMPLE, spends=True, streams=True),
 )
 async def analyze(

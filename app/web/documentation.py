@@ -169,6 +169,18 @@ MESSAGES_BODY: OpenApi = {
 }
 
 
+IDEMPOTENCY_KEY: OpenApi = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "description": "A repeat within 24 hours gets the first answer and spends nothing.",
+        }
+    ]
+}
+
+
 def body_of(fields: type[AnalyzeFields]) -> OpenApi:
     """The request body of a native endpoint: the same fields as a form and as JSON."""
     schema = fields.model_json_schema()

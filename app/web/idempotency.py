@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 
 from app.errors import AppError, ErrorCode
 from app.pipeline import MOST_KEPT_BYTES, Claim, Services, WireAnswer, event_name
@@ -87,29 +87,20 @@ class Recording:
         self._whole = self._whole or event_name(event) in _LAST_EVENTS
 
 
-async def _once(
-    request: Request,
-    caller: CallerOf,
-    services: ServicesOf,
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="1 to 255 printable characters. A repeat within 24 hours gets the first answer, unpaid."),
-    ] = None,
-) -> Once:
+async def _once(request: Request, caller: CallerOf, services: ServicesOf) -> Once:
     """What is known of the request's Idempotency-Key.
 
     Raises:
         AppError: `invalid_request`, what was sent is none.
     """
-    key = None if idempotency_key is None else idempotency_key.strip()
-    several = len(request.headers.getlist("idempotency-key")) > 1
-    if key is not None and (several or _KEY.fullmatch(key) is None):
+    sent = [key.strip() for key in request.headers.getlist("idempotency-key")]
+    if len(sent) > 1 or any(_KEY.fullmatch(key) is None for key in sent):
         raise AppError(
             ErrorCode.INVALID_REQUEST,
             "Idempotency-Key: send one, of 1 to 255 printable ASCII characters",
             field="idempotency-key",
         )
-    return Once(request, caller.spenders[-1].id, key, services)
+    return Once(request, caller.spenders[-1].id, sent[0] if sent else None, services)
 
 
 OnceOf = Annotated[Once, Depends(_once)]

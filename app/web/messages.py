@@ -30,7 +30,7 @@ from app.web.answers import dollars, image_bodies
 from app.web.bodies import off_loop
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import until_disconnect
-from app.web.documentation import MESSAGES_BODY, relayed
+from app.web.documentation import IDEMPOTENCY_KEY, MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.errors import error_body
 from app.web.event_stream import EventResponse, log_early_end
@@ -45,7 +45,12 @@ _LARGE_BODY_BYTES = 262_144
 """From this size on a body is parsed in a thread; a smaller one is done sooner than a thread begins."""
 
 
-@router.post("/v1/messages", summary="The Messages API, with its images prepared", **MESSAGES_BODY, responses=relayed())
+@router.post(
+    "/v1/messages",
+    summary="The Messages API, with its images prepared",
+    openapi_extra={**MESSAGES_BODY["openapi_extra"], **IDEMPOTENCY_KEY},
+    responses=relayed(),
+)
 async def messages(
     request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf, once: OnceOf
 ) -> Response:
