@@ -173,8 +173,8 @@ class Ledger:
     async def sweep(self) -> int:
         """How many requests of dead processes were marked unknown.
 
-        Settlements that failed before are tried again; tokens that are long expired, and answers that were kept for a day,
-        are deleted.
+        Settlements that failed before are tried again; tokens that are long expired are deleted, and answers that were
+        kept for a day.
         """
         for owed_id, settlement in list(self._owed.items()):
             with suppress(*DATABASE_ERRORS):
