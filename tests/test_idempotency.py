@@ -108,6 +108,34 @@ def test_a_streamed_answer_is_given_again_event_by_event(
     assert len(visits(sandbox, case)) == 1
 
 
+def test_a_batch_is_submitted_once(
+    start_service: StartService, database_url: str, sandbox: httpx2.Client, picture: bytes, case: str
+) -> None:
+    services = [start_service(database_url=database_url) for _ in range(2)]
+    asked = {"requests": [{"custom_id": name, "params": body("/v1/messages", picture)} for name in "ab"]}
+    by_case = {"x_vision_proxy_sandbox_case": case}
+
+    first = ask(services[0], "/v1/messages/batches", asked, "one", **by_case)
+    again = ask(services[1], "/v1/messages/batches", asked, "one", **by_case)
+    other = ask(services[1], "/v1/messages/batches", {"requests": asked["requests"][:1]}, "one", **by_case)
+
+    assert (is_replay(first), is_replay(again)) == (False, True)
+    assert again.content == first.content
+    assert told(other) == (409, "idempotency_conflict")
+    assert len(visits(sandbox, case)) == 1
+    assert len(services[0].get("/v1/usage/requests").json()["requests"]) == 1
+
+
+def test_a_batch_that_was_refused_leaves_the_key_free(service: httpx2.Client, picture: bytes, case: str) -> None:
+    asked = {"requests": [{"custom_id": "a", "params": body("/v1/messages", picture)}]}
+    headers = {"x_vision_proxy_sandbox_case": case, "x_vision_proxy_sandbox_fault": "400-spend; times=1"}
+
+    first, again = (ask(service, "/v1/messages/batches", asked, case, **headers) for _ in range(2))
+
+    assert (first.status_code, again.status_code) == (400, 200)
+    assert not is_replay(again)
+
+
 def test_of_many_at_once_on_two_processes_one_is_answered(
     start_service: StartService, database_url: str, sandbox: httpx2.Client, picture: bytes, case: str
 ) -> None:

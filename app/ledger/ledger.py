@@ -15,7 +15,7 @@ from app.ledger.records import Claim, RateLimit, Reservation, Settlement, Spendi
 from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
 from app.ledger.sql.commits import DATABASE_ERRORS, Commits, may_be_written, open_commits
 from app.ledger.sql.expiry import TOKENS_AT_ONCE, forget_tokens
-from app.ledger.sql.idempotency import delete_old, read_answer
+from app.ledger.sql.idempotency import delete_old, end_claim, read_answer
 from app.ledger.sql.instances import DEAD_AFTER, MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
 from app.ledger.sql.reporting import read_anything, read_page, read_spending, read_usage
 from app.ledger.sql.reserving import write_reservation
@@ -109,6 +109,10 @@ class Ledger:
         """
         async with self._database.reading() as connection:
             return await read_answer(claim, self._instance_id, self._clock.now(), connection)
+
+    async def keep_answer(self, reservation_id: str, claim: Claim, answer: WireAnswer) -> None:
+        """Keep the answer for whoever repeats the request, where it comes long before the settlement."""
+        await self._commits(partial(end_claim, reservation_id, claim, answer))
 
     async def spending_of(self, spender: Spender) -> Spending:
         """What is spent and reserved in the spender's current period."""

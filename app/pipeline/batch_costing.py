@@ -12,7 +12,7 @@ import anyio
 
 from app.domain import BatchShare
 from app.errors import UpstreamError
-from app.ledger import RateLimit, Reservation, Settlement
+from app.ledger import Claim, RateLimit, Reservation, Settlement, WireAnswer
 from app.pipeline.accounting import bound_of
 from app.pipeline.costing import estimate_tokens
 from app.pipeline.ports import Services
@@ -81,6 +81,7 @@ class BatchAccount:
         """Nothing is reserved."""
         self.shares: tuple[BatchShare, ...] = ()
         self.rate_limits: tuple[RateLimit, ...] = ()
+        self._claim: Claim | None = None
         self._sent = False
         self._status: int | None = None
         self._upstream_request_id: str | None = None
@@ -95,15 +96,17 @@ class BatchAccount:
             self._sent, self._status = False, error.raw.status
             self._upstream_request_id = error.request_id
 
-    def kept(self) -> None:
-        """The batch is remembered; its results will settle what is reserved."""
-        self.shares = ()
+    async def kept(self, answer: WireAnswer, services: Services) -> None:
+        """The batch is remembered: its results will settle what is reserved, a repeat gets that answer."""
+        shares, self.shares = self.shares, ()
+        if shares and self._claim is not None:
+            await services.ledger.keep_answer(shares[0].reservation_id, self._claim, answer)
 
     async def reserve(self, shares: Sequence[ModelShare], policy: RequestPolicy, services: Services) -> None:
         """Write down the most that the batch can cost, all of it or nothing.
 
         Raises:
-            AppError: `budget_exhausted`, `rate_limited`.
+            AppError: `budget_exhausted`, `rate_limited`, `idempotency_conflict`, `idempotency_in_progress`.
         """
         at = services.clock.now()
         reservations = [
@@ -118,10 +121,12 @@ class BatchAccount:
                 images=share.images,
                 tokens=share.tokens,
                 requests=share.requests,
+                claim=None if number else policy.claim,
             )
-            for share in shares
+            for number, share in enumerate(shares)
         ]
         self.rate_limits = await services.ledger.reserve(*reservations)
+        self._claim = policy.claim
         self.shares = tuple(
             BatchShare(one.id, share.model, share.images, share.bytes_before, share.bytes_after)
             for one, share in zip(reservations, shares, strict=True)
@@ -129,7 +134,7 @@ class BatchAccount:
 
     async def close(self, services: Services) -> None:
         """Settle what no batch will settle: nothing was spent, or nobody knows."""
-        for share in self.shares:
+        for number, share in enumerate(self.shares):
             settlement = Settlement(
                 state="unknown" if self._sent else "released",
                 status=self._status,
@@ -140,6 +145,7 @@ class BatchAccount:
                 bytes_before=share.bytes_before,
                 bytes_after=share.bytes_after,
                 timing_ms={},
+                claim=None if number else self._claim,
             )
             await services.ledger.settle(share.reservation_id, settlement)
 
@@ -151,7 +157,7 @@ async def open_batch_account(
     """The account of a batch, reserved where somebody is to be charged; closed on exit, whatever happened.
 
     Raises:
-        AppError: `budget_exhausted`, `rate_limited`; nothing is reserved.
+        AppError: as `BatchAccount.reserve`; nothing is reserved.
     """
     account = BatchAccount()
     if shares and policy.spenders:

@@ -4,7 +4,7 @@ A batch keeps the vendor's id. Our table says whose it is, the vendor what has b
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ import msgspec
 
 from app.domain import StoredBatch
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.ledger import RateLimit
+from app.ledger import RateLimit, WireAnswer
 from app.pipeline.batch_costing import open_batch_account
 from app.pipeline.batch_preparing import make_ready_batch
 from app.pipeline.batch_reading import BATCHES
@@ -70,9 +70,14 @@ class Submitted:
 
 
 async def submit_batch(
-    body: bytes, policy: RequestPolicy, call: BatchCall, services: Services, watch: Stopwatch
-) -> Submitted:
-    """The new batch, which is the caller's from now on.
+    body: bytes,
+    policy: RequestPolicy,
+    call: BatchCall,
+    services: Services,
+    watch: Stopwatch,
+    render: Callable[[Submitted], WireAnswer],
+) -> WireAnswer:
+    """The new batch, rendered, which is the caller's from now on.
 
     Raises:
         AppError: as `make_ready_batch`, or no money left; nothing was sent.
@@ -90,6 +95,7 @@ async def submit_batch(
             account.refused(error)
             raise
         watch.lap("upstream")
+        answer = render(Submitted(reply, ready.image_tokens, account.rate_limits))
         with anyio.CancelScope(shield=True):
             await services.batches.add(
                 StoredBatch(
@@ -102,8 +108,8 @@ async def submit_batch(
                     created_at=services.clock.now(),
                 )
             )
-            account.kept()
-    return Submitted(reply, ready.image_tokens, account.rate_limits)
+            await account.kept(answer, services)
+    return answer
 
 
 async def list_batches(asked: PageAsked, call: BatchCall, services: Services) -> BatchPage:

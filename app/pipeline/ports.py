@@ -99,6 +99,7 @@ class Ledger(Protocol):
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
     async def trouble(self) -> str | None: ...  # noqa: D102
     async def answer_kept(self, claim: Claim) -> WireAnswer | None: ...  # noqa: D102
+    async def keep_answer(self, reservation_id: str, claim: Claim, answer: WireAnswer) -> None: ...  # noqa: D102
     async def usage(  # noqa: D102
         self,
         key_ids: Sequence[str] | None = None,

@@ -211,6 +211,8 @@ class RequestPolicy:
     endpoint: str = ""
     request_id: str = ""
     models: frozenset[str] | None = None
+    claim: Claim | None = None
+    """Of a whole batch."""
 
 
 def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:

@@ -4,6 +4,8 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from app.domain import Caller
 from app.errors import AppError, ErrorCode, UpstreamError
-from app.pipeline import Reply, Stopwatch
+from app.pipeline import Reply, Services, Stopwatch, WireAnswer
 from app.pipeline.batch_reading import BATCHES, with_results_at
 from app.pipeline.batching import (
     BatchCall,
     PageAsked,
+    Submitted,
     cancel_batch,
     delete_batch,
     list_batches,
@@ -29,8 +32,9 @@ from app.pipeline.batching import (
 )
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import cancel_on_disconnect, until_disconnect
-from app.web.documentation import MESSAGES_BODY, relayed, relayed_of_batch
+from app.web.documentation import IDEMPOTENCY_KEY, MESSAGES_BODY, relayed, relayed_of_batch
 from app.web.encodings import read_decoded
+from app.web.idempotency import OnceOf
 from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
 from app.web.relay import drop_in_policy, passed_back, refused, server_timing
@@ -69,21 +73,38 @@ def _batch_body() -> dict[str, Any]:
     return {"requestBody": body}
 
 
-@router.post(BATCHES, summary="A batch of Messages requests", openapi_extra=_batch_body(), responses=relayed())
-async def create(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
+@router.post(
+    BATCHES,
+    summary="A batch of Messages requests",
+    openapi_extra={**_batch_body(), **IDEMPOTENCY_KEY},
+    responses=relayed(),
+)
+async def create(
+    request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf, once: OnceOf
+) -> Response:
     """Every image of every request is prepared first; where one cannot be, nothing is submitted."""
     watch = Stopwatch(services.clock.monotonic)
     body = await read_decoded(request, settings.max_body_bytes)
+    kept = await once.kept(body)
+    if kept is not None:
+        return kept
     watch.lap("receive")
-    policy, call = drop_in_policy(request, caller, settings), _call(request, caller)
+    policy, call = replace(drop_in_policy(request, caller, settings), claim=once.claim), _call(request, caller)
+    render = partial(_rendered, request, services, watch)
     try:
-        made = await until_disconnect(request.receive, lambda: submit_batch(body, policy, call, services, watch))
+        made = await until_disconnect(
+            request.receive, lambda: submit_batch(body, policy, call, services, watch, render)
+        )
     except UpstreamError as error:
         return refused(error)
+    return Response(made.content, made.status, made.headers)
+
+
+def _rendered(request: Request, services: Services, watch: Stopwatch, made: Submitted) -> WireAnswer:
     headers = passed_back(made.reply.headers) | rate_limit_headers(made.rate_limits, services.clock.now())
     headers["x-vision-proxy-image-tokens"] = str(made.image_tokens)
     headers["server-timing"] = server_timing(watch)
-    return Response(with_results_at(made.reply.content, str(request.base_url)), headers=headers)
+    return WireAnswer(200, headers, with_results_at(made.reply.content, str(request.base_url)))
 
 
 @router.get(BATCHES, summary="The caller's batches", openapi_extra=_LIST_QUERY, responses=relayed())
