@@ -4,9 +4,11 @@ import argparse
 import asyncio
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FrameType
 
 import uvicorn
 
@@ -17,6 +19,8 @@ from app.key_commands import add_key_commands
 from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
 from app.usage_commands import add_usage_commands
+
+_LAST_S = 5
 
 LOG_CONFIG = {
     "version": 1,
@@ -67,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     """Run the service until it is told to stop; without a key for the Claude API, with its own sandbox."""
+    signal.signal(signal.SIGTERM, _leave)
     for name in ("host", "port", "workers"):
         given = getattr(options, name)
         if given is not None:
@@ -83,9 +88,15 @@ def _serve(options: argparse.Namespace) -> int:
             log_config=LOG_CONFIG,
             server_header=False,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=settings.drain_timeout_s,
+            timeout_graceful_shutdown=_LAST_S,  # requests have had their time before
         )
     return 0
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    """End with status 0: before the server has begun, and when it hands on the signal that ended it."""
+    del signum, frame
+    raise SystemExit(0)
 
 
 async def _try_database(url: str) -> None:

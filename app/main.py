@@ -3,7 +3,7 @@
 import ctypes
 import logging
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -11,6 +11,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from app.admission import Admission
 from app.pipeline import Key, Services
 from app.pipeline.ports import Clock
 from app.services import new_id, open_services
@@ -18,7 +19,9 @@ from app.settings import Settings, load_settings
 from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations, tokens, usage
 from app.web.cross_origin import add_cors
 from app.web.documentation import DESCRIPTION
+from app.web.draining import Drain, Draining, on_signals
 from app.web.errors import add_error_handlers
+from app.web.gate import Gate, Pace, Rooms
 from app.web.middleware import Marks
 
 _TRIM_INTERVAL_S = 10.0
@@ -41,10 +44,24 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     for module in (analyze, estimate, normalize, messages, batches, models, files, keys, tokens, usage, operations):
         app.include_router(module.router)
     add_error_handlers(app)
+    app.state.gate = _gate(settings)
+    app.state.drain = Drain(settings.drain_delay_s, settings.drain_timeout_s)
+    app.add_middleware(Rooms, gate=app.state.gate)
+    app.add_middleware(Draining, drain=app.state.drain)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)
     if settings.allowed_origins:
         add_cors(app, settings.allowed_origins)
     return app
+
+
+def _gate(settings: Settings) -> Gate:
+    """The budgets of this process, which nobody has taken of yet."""
+    timeout_s = settings.admission_timeout_s
+    return Gate(
+        receiving=Admission(settings.body_memory_budget_bytes, timeout_s),
+        sending=Admission(settings.sending_memory_budget_bytes, timeout_s),
+        pace=Pace(settings.body_grace_s, settings.body_least_bytes_per_s),
+    )
 
 
 def create_app_from_environment() -> FastAPI:
@@ -76,6 +93,12 @@ async def _tell_of_keys(services: Services, settings: Settings) -> None:
         sys.stderr.flush()
 
 
+async def _leave(drain: Drain, hand_on: Callable[[], None]) -> None:
+    """Let the server end once nothing is left to do."""
+    await drain.done()
+    hand_on()
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
@@ -85,6 +108,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await _tell_of_keys(services, settings)
         tasks.start_soon(_return_freed_memory)
         app.state.services = services
-        yield
+        with on_signals(app.state.drain) as hand_on:
+            tasks.start_soon(_leave, app.state.drain, hand_on)
+            yield
         app.state.services = None
         tasks.cancel_scope.cancel()

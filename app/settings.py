@@ -7,6 +7,7 @@ ending in `_FILE` that names a file, such as a mounted secret, to read the value
 import ipaddress
 import os
 import re
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,9 +15,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from app import machine
 from app.database.address import read_address
 
 PREFIX = "VISION_PROXY_"
+
+_BODY_MEMORY_BYTES_A_CORE = 24_000_000
+_LEAST_BODY_MEMORY_BYTES = 48_000_000
+"""Enough to keep two cores at work on 12-megapixel photographs (measured, `docs/operations.md`)."""
 
 
 class SettingsError(Exception):
@@ -64,6 +70,14 @@ class Settings(BaseSettings):
     drain_timeout_s: Annotated[
         int, Field(ge=0, description="How long requests in progress may go on once the service is told to stop.")
     ] = 30
+    drain_delay_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="How long new requests are still served once the service is told to stop and `/readyz` says "
+            "so; as long as a load balancer takes to notice. Then they get 503 `draining`.",
+        ),
+    ] = 0.0
     database_url: Annotated[
         str,
         Field(
@@ -92,6 +106,33 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[
         int, Field(ge=1_000, description="Largest request body, in bytes, counted while it is read.")
     ] = 268_435_456
+    body_memory_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Memory of all bodies being read and prepared at a time in a process, each counted twice; a "
+            "larger one is let in alone. 0 is 24 MB for each core, shared by the server processes, 48 MB at the least "
+            "and a sixteenth of the machine's memory at the most.",
+        ),
+    ] = 0
+    sending_memory_bytes: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Memory of all requests that wait for the Claude API to begin its answer, in a process; 0 is "
+            "an eighth of the machine's, shared by the server processes.",
+        ),
+    ] = 0
+    admission_timeout_s: Annotated[
+        float,
+        Field(gt=0, description="Longest that a request waits for either memory; then the answer is 429 `busy`."),
+    ] = 10.0
+    body_grace_s: Annotated[
+        float, Field(gt=0, description="A body may take this long, however slow; beyond it, as its length allows.")
+    ] = 20.0
+    body_least_bytes_per_s: Annotated[
+        int, Field(ge=1, description="Least speed of a body after that, on the whole; then the answer is 408.")
+    ] = 50_000
     max_image_bytes: Annotated[
         int, Field(ge=1_000, description="Largest uploaded picture, in bytes, counted while it is read.")
     ] = 33_554_432
@@ -115,7 +156,8 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             le=256,
-            description="Worker processes that decode pictures, for each server process; 0 is one for each core.",
+            description="Worker processes that decode pictures, for each server process; 0 is one for each core, "
+            "shared by the server processes.",
         ),
     ] = 0
     image_timeout_s: Annotated[
@@ -245,26 +287,29 @@ class Settings(BaseSettings):
     @property
     def image_worker_count(self) -> int:
         """Pictures prepared at a time, the default resolved."""
-        return self.image_workers or os.cpu_count() or 1
+        return self.image_workers or ceil(machine.cores() / self.workers)
 
     @property
     def image_memory_budget_bytes(self) -> int:
         """Memory of all pictures being decoded at a time, the default resolved."""
         needed = self.image_worker_count * self.max_decode_bytes
-        return self.image_memory_bytes or min(needed, machine_memory_bytes() // 4)
+        return self.image_memory_bytes or min(needed, machine.memory_bytes() // 4 // self.workers)
+
+    @property
+    def body_memory_budget_bytes(self) -> int:
+        """Memory of all bodies being read and prepared at a time, the default resolved."""
+        wanted = max(_LEAST_BODY_MEMORY_BYTES, _BODY_MEMORY_BYTES_A_CORE * machine.cores() // self.workers)
+        return self.body_memory_bytes or min(wanted, machine.memory_bytes() // 16 // self.workers)
+
+    @property
+    def sending_memory_budget_bytes(self) -> int:
+        """Memory of all requests that wait for an answer, the default resolved."""
+        return self.sending_memory_bytes or machine.memory_bytes() // 8 // self.workers
 
 
 def _listed(text: str | None) -> list[str]:
     """The members of a comma separated list."""
     return [member.strip() for member in (text or "").split(",") if member.strip()]
-
-
-def machine_memory_bytes() -> int:
-    """The memory of this machine, or of the container that this process runs in."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text("ascii").strip() if limit.is_file() else ""
-    return min(total, int(text)) if text.isdecimal() else total
 
 
 def load_settings() -> Settings:

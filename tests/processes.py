@@ -132,3 +132,12 @@ def all_end(pids: Iterable[int], within_s: float = 20) -> bool:
                     return False
                 poll.unregister(descriptor)
     return True
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that it started, and those that they did."""
+    family = [pid]
+    known = statuses()
+    for parent in family:
+        family += [status.pid for status in known if status.parent == parent]
+    return family[1:]

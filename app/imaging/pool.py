@@ -16,9 +16,10 @@ from typing import Literal, TypeAlias
 import anyio
 from anyio import to_thread
 
+from app.admission import Admission
 from app.domain import Page
 from app.errors import ErrorCode, ImageError
-from app.imaging.admission import Admission, busy
+from app.imaging.admission import busy, place
 from app.imaging.forkserver import Ending, ForkServer, ForkServerError, Worker, WorkerGoneError, WorkerLiesError
 from app.imaging.jobs import Job, JobLimits, Measure, Measured, Outcome, Refused, Render, Rendered
 from app.imaging.limits import SourceLimits
@@ -49,7 +50,10 @@ class PoolLimits:
 
 
 class ImagePool:
-    """Probes and prepares pictures. `losses` counts the workers that did not end by their own will."""
+    """Probes and prepares pictures.
+
+    `losses` counts the workers that did not end by their own will; `admission` tells who is at work and who waits.
+    """
 
     def __init__(self, limits: PoolLimits, source_limits: SourceLimits) -> None:
         """No process is started before `open_pool` does."""
@@ -57,7 +61,7 @@ class ImagePool:
         self._limits = limits
         self._source_limits = source_limits
         self._fork_server = ForkServer(limits.max_address_space_bytes)
-        self._admission = Admission(limits.workers, limits.budget_bytes, limits.queue_timeout_s)
+        self.admission = Admission(limits.budget_bytes, limits.queue_timeout_s, limits.workers)
         self._threads = anyio.CapacityLimiter(limits.workers)
         self._idle: list[Worker] = []
 
@@ -102,7 +106,7 @@ class ImagePool:
         for worker in gone:
             with suppress(ForkServerError):
                 self._count("shortage", await self._fork_server.end(worker))
-        if self._idle or self._admission.taken:
+        if self._idle or self.admission.taken:
             return True
         try:
             self._idle.append(await self._fork_server.fork())
@@ -159,7 +163,7 @@ class ImagePool:
         Raises:
             ImageError: what it refused, what it died of, or `busy`.
         """
-        async with self._admission.place(memory_bytes + len(data)):
+        async with place(self.admission, memory_bytes + len(data)):
             try:
                 worker = await self._take()
             except ForkServerError as error:

@@ -28,6 +28,7 @@ from app.pipeline.request import (
     compose,
     from_messages,
 )
+from app.pipeline.room import Room
 from app.pipeline.stopwatch import Stopwatch
 from app.pipeline.unfolding import Unfolding, unfold
 from app.upstream.claude import Call, Reply
@@ -54,6 +55,7 @@ __all__ = [
     "RelayedStream",
     "Reply",
     "RequestPolicy",
+    "Room",
     "SentImage",
     "Services",
     "Stopwatch",

@@ -67,8 +67,9 @@ class Account:
         self._images = images
 
     def sending(self) -> None:
-        """From here on money may be spent."""
+        """From here on money may be spent, and nothing of the request is needed but its facts."""
         self._sent = True
+        self._request = self._request.without_bytes()
 
     def refused(self, error: UpstreamError) -> None:
         """The vendor answered with an error, which costs nothing."""

@@ -60,7 +60,9 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
     Raises:
         AppError, UpstreamError: as `answer`, before anything has been streamed.
     """
-    async with streaming(request, services, watch) as (ready, events):
+    begun = streaming(request, services, watch)
+    del request  # this frame lives as long as the stream
+    async with begun as (ready, events):
         answering = AnswerStream(ready, events, services, watch)
         try:
             yield answering

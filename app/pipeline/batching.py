@@ -84,6 +84,8 @@ async def submit_batch(
         UpstreamError: the vendor's refusal, or nobody knows what became of it.
     """
     ready = await make_ready_batch(body, policy, services)
+    if policy.room is not None:
+        await policy.room.send(len(ready.body))
     watch.lap("normalize")
     async with open_batch_account(ready.shares, policy, services) as account:
         account.sending()

@@ -15,12 +15,14 @@ async def collect(request: VisionRequest, services: Services) -> VisionRequest:
     """The same request with all its pictures at hand, and every file named as the vendor names it.
 
     Raises:
-        AppError: `too_many_images`, `file_not_found`.
+        AppError: `too_many_images`, `file_not_found`, `busy`.
         ImageError: a picture by URL that this service may not, or cannot, download.
     """
     refuse_too_many(request, services.catalog.find(request.model))
     files = await _find_files(request, services)
     images = await _fetch(request, services)
+    if request.room is not None and images != request.images:
+        await request.room.receive(request.body.text_bytes + sum(_size_bytes(image) for image in images))
     stored = tuple(
         StoredPicture(slot.number, files[slot.file_id]) for slot in request.body.files if slot.number is not None
     )
@@ -95,6 +97,10 @@ async def _fetch(request: VisionRequest, services: Services) -> tuple[RawImage |
     except* ImageError as group:
         raise first_error(group) from group
     return tuple(images)
+
+
+def _size_bytes(image: RawImage | RemoteImage) -> int:
+    return len(image.data) if isinstance(image, RawImage) else 0
 
 
 def _too_much(actual: int, limit: int) -> ImageError:

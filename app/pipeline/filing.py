@@ -27,6 +27,7 @@ from app.imaging.tokens import Bounds
 from app.pipeline.collecting import file_not_found
 from app.pipeline.message_body import JsonObject, image_too_large
 from app.pipeline.ports import Services
+from app.pipeline.room import Room
 from app.upstream.claude import Call, EventStream, Reply, Upload
 from app.upstream.failures import unreadable
 
@@ -68,6 +69,7 @@ class FilesCall:
     owner: str
     headers: Mapping[str, str]
     query: str
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ async def store_file(file: NewFile, max_image_bytes: int, call: FilesCall, servi
         UpstreamError: the vendor's refusal.
     """
     upload, size = await _prepared(file, max_image_bytes, services)
+    del file
+    if call.room is not None:
+        await call.room.send(len(upload.data))
     digest = await to_thread.run_sync(_digest, upload.data)
     reply = await services.upstream.send(Call("POST", FILES, call.headers, call.query, upload=upload))
     vendor_id = reply.json_object().get("id")

@@ -63,6 +63,16 @@ class Ready:
         return sum(image.tokens for image in self.images)
 
     @property
+    def held_bytes(self) -> int:
+        """What it takes while it is being sent: its body, and the pictures it was made from, for a second attempt."""
+        kept = {id(image.raw.data): len(image.raw.data) for image in self.planned}
+        return len(self.body) + sum(kept.values())
+
+    def without_bytes(self) -> "Ready":
+        """The same once it has been sent, for those who tell what it cost."""
+        return replace(self, request=self.request.without_bytes(), planned=(), body=b"")
+
+    @property
     def rate_limits(self) -> tuple[RateLimit, ...]:
         """What is left of the caller's limits by the minute."""
         return () if self.account is None else self.account.rate_limits
@@ -89,7 +99,9 @@ async def ready_to_send(request: VisionRequest, services: Services, watch: Stopw
     spill = Spill(services, request.headers)
     async with open_account(request, services, watch) as account:
         try:
-            yield await make_ready(request, services, account, spill)
+            ready = make_ready(request, services, account, spill)
+            del request  # this frame waits for as long as the answer takes
+            yield await ready
         finally:
             await spill.forget()
 
@@ -106,11 +118,16 @@ async def streaming(
     async with AsyncExitStack() as opened:
         first = await opened.enter_async_context(ready_to_send(request, services, watch))
         watch.lap("normalize")
-        yield await call_mended(
+        sent, events = await call_mended(
             first,
             services,
             lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )
+        room, ready = request.room, sent.without_bytes()
+        del request, first, sent  # a stream can last minutes, and needs none of their bytes
+        if room is not None:
+            room.leave()
+        yield ready, events
 
 
 async def make_ready(
@@ -128,7 +145,10 @@ async def make_ready(
     if account is not None:
         await account.reserve(model, tokens)
     first = Ready(request, model, planned, (), b"", request_notices(request, model), account, spill)
-    return await _prepared(first, planned, services)
+    ready = await _prepared(first, planned, services)
+    if request.room is not None:
+        await request.room.send(ready.held_bytes)
+    return ready
 
 
 def planned_tokens(request: VisionRequest, model: Model, planned: Sequence[PlannedImage]) -> int:

@@ -76,7 +76,9 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
     Raises:
         AppError, UpstreamError: as `relay`, before anything has been streamed.
     """
-    async with streaming(request, services, watch) as (ready, events):
+    begun = streaming(request, services, watch)
+    del request  # this frame lives as long as the stream
+    async with begun as (ready, events):
         relayed = RelayedStream(ready, events, services)
         try:
             yield relayed

@@ -1,7 +1,7 @@
 """One question about pictures: a Messages request with the pictures lifted out, and what the caller asked of us."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TypeAlias
 
@@ -33,6 +33,7 @@ from app.pipeline.message_body import (
     lift_messages,
     may_hold_pictures,
 )
+from app.pipeline.room import Room
 
 OWN_FIELDS = frozenset({"model", "max_tokens", "messages", "system", "stream", "stop_sequences", "thinking"})
 """Messages fields that the native endpoints have under the same name; `extra` may not say them a second time."""
@@ -113,6 +114,12 @@ class VisionRequest:
     """What the caller should know of how it was read."""
     steady: bool = False
     """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
+    room: Room | None = None
+    """The memory that its bytes take."""
+
+    def without_bytes(self) -> "VisionRequest":
+        """The same once it has been sent: what is left are facts."""
+        return replace(self, body=MessageBody(()), images=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +220,7 @@ class RequestPolicy:
     models: frozenset[str] | None = None
     claim: Claim | None = None
     """Of a whole batch."""
+    room: Room | None = None
 
 
 def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
@@ -255,6 +263,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         max_fetched_bytes=policy.max_fetched_bytes,
         bounded=lifted.bounded and _is_foreseeable(fields),
         steady=policy.steady or b'"cache_control"' in body,
+        room=policy.room,
     )
 
 

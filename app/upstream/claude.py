@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, Self, TypeVar, cast
 
 import anyio
@@ -124,6 +125,16 @@ class EventStream:
             raise unreachable("the stream of the Claude API was cut") from error
 
 
+class _Sent:
+    """The bytes of a request, to be let go of once its answer begins: the transport keeps what it has sent."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.data
+
+
 class ClaudeUpstream:
     """The API, through the SDK's client for its authentication, transport and typed errors."""
 
@@ -173,8 +184,10 @@ class ClaudeUpstream:
         Raises:
             UpstreamError: what kept it from beginning, retries included.
         """
+        opening = self._retries.run(partial(self._open, call), resend=call.resend)
+        del call  # a stream can last minutes, and needs nothing of what was sent
         try:
-            response = await self._retries.run(lambda: self._open(call), resend=call.resend)
+            response = await opening
         except UpstreamError as error:
             raise self._redacted(error) from error
         try:
@@ -231,7 +244,14 @@ class ClaudeUpstream:
             fields = dict(call.upload.fields)
             return await self._client.post(path, body=fields, files=files, cast_to=httpx2.Response, options=options)
         headers["content-type"] = "application/json"
-        return await self._client.post(path, content=call.body, cast_to=httpx2.Response, options=options)
+        if call.body is None:
+            return await self._client.post(path, cast_to=httpx2.Response, options=options)
+        headers["content-length"] = str(len(call.body))
+        sent = _Sent(call.body)
+        try:
+            return await self._client.post(path, content=sent, cast_to=httpx2.Response, options=options)
+        finally:
+            sent.data = b""
 
 
 def _json_object(content: bytes, request_id: str | None) -> JsonObject:

@@ -1,33 +1,64 @@
-"""Request bodies, read under a cap: what is over it is refused when the cap is passed, not after."""
+"""Request bodies, read under a cap, a budget and a deadline; what is over one is refused when it is passed."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar, TypeVarTuple
 
+import anyio
 from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from app.errors import AppError, ErrorCode
+from app.web.gate import Pace, pace_of, room_of
 
 
 async def read_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body piece by piece.
+    """The body piece by piece, once there is room for it.
 
     Raises:
         AppError: `body_too_large`, at once where `content-length` says so, else with the piece that passes the cap;
-            `client_closed` where the sender left.
+            `busy` where there is no room; `body_too_slow`; `client_closed` where the sender left.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise body_too_large(f"the body is {int(declared)} bytes", int(declared), max_bytes)
-    received = 0
+    room, received = room_of(request), 0
+    if declared.isdecimal():
+        await room.receive(int(declared))
     try:
-        async for chunk in request.stream():
+        async for chunk in _in_time(request.stream(), pace_of(request)):
             received += len(chunk)
             if received > max_bytes:
                 raise body_too_large(f"the body is longer than {max_bytes} bytes", received, max_bytes)
+            await room.receive(received)
             yield chunk
     except ClientDisconnect as error:
         raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before its body was complete") from error
+
+
+async def _in_time(pieces: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
+    """The pieces, as long as they come fast enough together; the time that others take with them counts too.
+
+    Raises:
+        AppError: `body_too_slow`.
+    """
+    began, received = anyio.current_time(), 0
+    while True:
+        allowed_s = pace.grace_s + received / pace.least_bytes_per_s
+        try:
+            with anyio.fail_after(began + allowed_s - anyio.current_time()):
+                piece = await anext(pieces, None)
+        except TimeoutError as error:
+            raise AppError(
+                ErrorCode.BODY_TOO_SLOW,
+                f"{received} bytes of the body came within {allowed_s:.0f} s; the least is "
+                f"{pace.least_bytes_per_s} bytes a second after {pace.grace_s:g} s",
+                actual=received,
+                hint="send smaller pictures, or send them over a faster connection",
+            ) from error
+        if piece is None:
+            return
+        received += len(piece)
+        yield piece
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

@@ -8,7 +8,9 @@ from anyio import lowlevel
 from starlette.requests import Request
 
 from app.errors import AppError, ErrorCode
+from app.pipeline import Room
 from app.web.bodies import body_too_large, read_chunks
+from app.web.gate import room_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -33,7 +35,7 @@ async def read_decoded(request: Request, max_bytes: int) -> bytes:
     if encoding in {"identity", ""}:
         return b"".join([chunk async for chunk in chunks])
     try:
-        return await _decode(chunks, encoding, max_bytes)
+        return await _decode(chunks, encoding, max_bytes, room_of(request))
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise AppError(ErrorCode.INVALID_REQUEST, f"the body is not valid {encoding}") from error
 
@@ -74,7 +76,7 @@ def _decoder(encoding: str) -> "_Inflater | zstd.ZstdDecompressor":
     )
 
 
-async def _decode(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) -> bytes:
+async def _decode(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int, room: Room) -> bytes:
     """The decoded body; it may consist of several members, one after the other."""
     decoded = bytearray()
     received = 0
@@ -90,6 +92,7 @@ async def _decode(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) -
             piece = decoder.unused_data if decoder.eof else b""
             if len(decoded) > allowed:
                 raise body_too_large(f"the decoded body is longer than {allowed} bytes", len(decoded), allowed)
+            await room.receive(len(decoded))
             await lowlevel.checkpoint()
     if not decoder.eof:
         raise AppError(ErrorCode.INVALID_REQUEST, f"the {encoding} body is cut short")

@@ -48,12 +48,14 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.UNKNOWN_ROUTE: Status(404, "not_found_error"),
     ErrorCode.IDEMPOTENCY_CONFLICT: Status(409, "conflict_error"),
     ErrorCode.IDEMPOTENCY_IN_PROGRESS: Status(409, "conflict_error"),
+    ErrorCode.BODY_TOO_SLOW: Status(408, "timeout_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.RATE_LIMITED: Status(429, "rate_limit_error"),
     ErrorCode.BUSY: Status(429, "rate_limit_error"),
     ErrorCode.CLIENT_CLOSED: Status(499, "invalid_request_error"),
     ErrorCode.INTERNAL: Status(500, "api_error"),
+    ErrorCode.DRAINING: Status(503, "api_error"),
     ErrorCode.UPSTREAM_ERROR: Status(502, "api_error"),
     ErrorCode.UPSTREAM_UNREACHABLE: Status(502, "api_error"),
     ErrorCode.UPSTREAM_TIMEOUT: Status(504, "timeout_error"),
@@ -62,7 +64,8 @@ STATUSES: Mapping[ErrorCode, Status] = {
 _UNREAD_BODY = frozenset(
     {
         *(ErrorCode.BODY_TOO_LARGE, ErrorCode.IMAGE_TOO_LARGE, ErrorCode.INVALID_KEY, ErrorCode.KEY_EXPIRED),
-        *(ErrorCode.ADMIN_ONLY, ErrorCode.ENDPOINT_NOT_ALLOWED, ErrorCode.RATE_LIMITED),
+        *(ErrorCode.ADMIN_ONLY, ErrorCode.ENDPOINT_NOT_ALLOWED, ErrorCode.RATE_LIMITED, ErrorCode.BUSY),
+        *(ErrorCode.BODY_TOO_SLOW, ErrorCode.DRAINING),
     }
 )
 """Refusals that may come before the body was read; the connection is closed rather than drained."""

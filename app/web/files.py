@@ -28,6 +28,7 @@ from app.web.bodies import read_chunks
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.documentation import relayed
 from app.web.forms import FormPart, read_form
+from app.web.gate import room_of
 from app.web.reading import forwarded_headers
 from app.web.relay import passed_back, refused
 
@@ -153,7 +154,7 @@ async def get_content(
 def _call(request: Request, caller: Caller) -> FilesCall:
     """Whose the files are, and what goes on; what a list asks for is asked of our own table."""
     query = urlencode([(name, value) for name, value in request.query_params.multi_items() if name not in _LIST_FIELDS])
-    return FilesCall(caller.id, forwarded_headers(request), query)
+    return FilesCall(caller.id, forwarded_headers(request), query, room_of(request))
 
 
 def _received(parts: Sequence[FormPart]) -> NewFile:

@@ -88,7 +88,7 @@ class _Reader:
         self._filename: str | None = None
         self._media_type: str | None = None
         self._is_file = False
-        self._data = bytearray()
+        self._pieces: list[bytes] = []
         self._size = 0
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
@@ -125,11 +125,11 @@ class _Reader:
                 f"the field {self._name!r} is longer than {MAX_TEXT_BYTES} bytes",
                 limit=MAX_TEXT_BYTES,
             )
-        self._data += memoryview(data)[start:end]
+        self._pieces.append(data[start:end])
 
     def _part_end(self) -> None:
-        self.parts.append(FormPart(self._name, self._filename, self._media_type, bytes(self._data), self._is_file))
-        self._data = bytearray()
+        self.parts.append(FormPart(self._name, self._filename, self._media_type, b"".join(self._pieces), self._is_file))
+        self._pieces.clear()
 
     def _end(self) -> None:
         self.ended = True

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.pipeline import Services
+from app.web.draining import Drain
 
 router = APIRouter(tags=["operations"])
 
@@ -23,6 +24,9 @@ async def livez() -> dict[str, str]:
 )
 async def readyz(request: Request) -> JSONResponse:
     """200 while requests are welcome, pictures have a worker, at work or free, and money can be written down."""
+    drain: Drain = request.app.state.drain
+    if drain.begun:
+        return JSONResponse({"status": "draining"}, 503)
     reason = await _lack(getattr(request.app.state, "services", None))
     if reason is None:
         return JSONResponse({"status": "ready"})

@@ -14,6 +14,7 @@ from app.pipeline import (
     MessageBody,
     Picture,
     Question,
+    Room,
     Services,
     Unfolding,
     UnusableImage,
@@ -32,6 +33,7 @@ from app.settings import Settings
 from app.web.bodies import off_loop, read_body, read_chunks
 from app.web.fields import AnalyzeFields, unknown_field, validated
 from app.web.forms import FormPart, read_form
+from app.web.gate import room_of
 from app.web.names import bare_name
 
 FORWARDED_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox-")
@@ -64,6 +66,7 @@ class Received:
     url_mode: UrlMode
     max_image_bytes: int
     max_body_bytes: int
+    room: Room
 
     async def vision_request(self, *, counting: bool = False) -> VisionRequest:
         """What the pipeline works on. Raises as `app.pipeline.compose`."""
@@ -95,6 +98,7 @@ class Received:
             request_id=self.request_id,
             url_mode=self.url_mode,
             notices=self.question.notices,
+            room=self.room,
         )
 
 
@@ -168,6 +172,7 @@ async def understand(
         url_mode=settings.url_images,
         max_image_bytes=settings.max_image_bytes,
         max_body_bytes=settings.max_body_bytes,
+        room=room_of(request),
     )
 
 

@@ -8,6 +8,7 @@ from app.domain import Caller
 from app.errors import UpstreamError
 from app.pipeline import RequestPolicy, Stopwatch
 from app.settings import Settings
+from app.web.gate import room_of
 
 _HEADERS = frozenset({"content-type", "request-id", "retry-after", "x-should-retry"})
 _PREFIXES = ("anthropic-", "x-vision-proxy-sandbox")
@@ -25,6 +26,7 @@ def drop_in_policy(request: Request, caller: Caller, settings: Settings) -> Requ
         endpoint=request.url.path,
         request_id=request.state.request_id,
         models=caller.models,
+        room=room_of(request),
     )
 
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.admission import Admission
 from app.errors import ErrorCode, ImageError
-from app.imaging.admission import Admission
+from app.imaging.admission import place
 
 PLACES, BUDGET_BYTES = 3, 100
 
@@ -14,13 +15,13 @@ PLACES, BUDGET_BYTES = 3, 100
 @given(st.lists(st.integers(0, 150), max_size=12))
 @settings(deadline=None)
 def test_everybody_is_let_in_in_order_and_never_too_many_or_too_much(sizes: list[int]) -> None:
-    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    admission = Admission(BUDGET_BYTES, timeout_s=30, places=PLACES)
     order: list[int] = []
     inside: dict[int, int] = {}
     crowds: list[tuple[int, int]] = []
 
     async def work(number: int, size: int) -> None:
-        async with admission.place(size):
+        async with place(admission, size):
             order.append(number)
             inside[number] = min(size, BUDGET_BYTES)
             crowds.append((len(inside), sum(inside.values())))
@@ -41,14 +42,14 @@ def test_everybody_is_let_in_in_order_and_never_too_many_or_too_much(sizes: list
 
 @pytest.mark.anyio
 async def test_nobody_overtakes_one_that_needs_much() -> None:
-    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    admission = Admission(BUDGET_BYTES, timeout_s=30, places=PLACES)
     order: list[str] = []
 
     async def work(name: str, size: int) -> None:
-        async with admission.place(size):
+        async with place(admission, size):
             order.append(name)
 
-    async with anyio.create_task_group() as tasks, admission.place(60):
+    async with anyio.create_task_group() as tasks, place(admission, 60):
         tasks.start_soon(work, "large", 90)
         await anyio.wait_all_tasks_blocked()
         tasks.start_soon(work, "small", 10)
@@ -60,14 +61,14 @@ async def test_nobody_overtakes_one_that_needs_much() -> None:
 
 @pytest.mark.anyio
 async def test_who_leaves_the_queue_lets_the_next_one_in() -> None:
-    admission = Admission(PLACES, BUDGET_BYTES, timeout_s=30)
+    admission = Admission(BUDGET_BYTES, timeout_s=30, places=PLACES)
     order: list[str] = []
 
     async def work(name: str, size: int) -> None:
-        async with admission.place(size):
+        async with place(admission, size):
             order.append(name)
 
-    async with admission.place(60), anyio.create_task_group() as tasks:
+    async with place(admission, 60), anyio.create_task_group() as tasks:
         async with anyio.create_task_group() as impatient:
             impatient.start_soon(work, "large", 90)
             await anyio.wait_all_tasks_blocked()
@@ -81,13 +82,13 @@ async def test_who_leaves_the_queue_lets_the_next_one_in() -> None:
 
 @pytest.mark.anyio
 async def test_waiting_ends_by_itself_and_takes_nothing_along() -> None:
-    admission = Admission(1, BUDGET_BYTES, timeout_s=0.01)
+    admission = Admission(BUDGET_BYTES, timeout_s=0.01, places=1)
 
-    async with admission.place(1):
+    async with place(admission, 1):
         with pytest.raises(ImageError) as caught:
-            async with admission.place(1):
+            async with place(admission, 1):
                 pass
-    async with admission.place(BUDGET_BYTES):
+    async with place(admission, BUDGET_BYTES):
         taken = admission.taken
 
         assert (caught.value.code, taken) == (ErrorCode.BUSY, 1)
