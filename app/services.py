@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
+import anyio
 from pydantic import SecretStr
 
 from app.access.opening import open_keyring
@@ -60,7 +61,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
         database = await opened.enter_async_context(open_database(settings.database_url))
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
-        yield Services(
+        services = Services(
             access=await open_keyring(
                 database,
                 clock,
@@ -85,6 +86,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             new_id=new_id,
             sandbox=settings.sandbox,
         )
+        tasks = await opened.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(upstream.client)  # importing the SDK takes long; health is answered meanwhile
+        yield services
 
 
 def _source_limits(settings: Settings) -> SourceLimits:

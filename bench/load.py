@@ -1,13 +1,14 @@
-"""Many large photographs at once: throughput, memory, health answers and the cache, on a real port.
+"""Many large requests at once: throughput, memory, health answers and the cache, on a real port.
 
-Starts the service with its own sandbox, sends it 12-megapixel JPEGs that all differ, and reads the memory of it and its
-image workers from /proc (proportional set size). Beside it libvips prepares the same pictures. Loopback only, fixed
-counts.
+Starts the service before a sandbox in a process of its own, sends it 12-megapixel JPEGs that all differ and JSON bodies
+of 13 MB, and reads the memory of it and its image workers from /proc (proportional set size). Beside it libvips
+prepares the same pictures. Loopback only, fixed counts.
 
-    python bench/load.py
+    python bench/load.py [PART...]
 """
 
 import asyncio
+import json
 import os
 import platform
 import re
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any, TypeAlias
 
 import httpx2
 
@@ -32,6 +35,9 @@ SEEN_PX = 2212
 BATCH = 25
 CLIENTS = 64
 MEGABYTE = 1_000_000
+
+Sent: TypeAlias = dict[str, Any]
+"""What a request sends, as the client's keywords."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,18 @@ def main() -> None:
     print(f"pillow {version('pillow')}, cykooz-resizer {version('cykooz-resizer')}, pyvips {version('pyvips')}\n")
     picture = photo(*LARGE)
     print("| what | figure |\n|---|---|")
-    cold_start()
-    repeated(picture)
-    scaling(picture)
-    one_request(picture)
-    many_clients(picture)
+    parts: dict[str, Callable[[], None]] = {
+        "cold": cold_start,
+        "repeated": lambda: repeated(picture),
+        "scaling": lambda: scaling(picture),
+        "one": lambda: one_request(picture),
+        "uploads": lambda: many_uploads(picture),
+        "bodies": many_bodies,
+        "overload": lambda: overload(picture),
+        "small": small_requests,
+    }
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 def cold_start() -> None:
@@ -84,7 +97,7 @@ def scaling(picture: bytes) -> None:
     rates: list[float] = []
     for workers in (1, 2):
         with started(VISION_PROXY_IMAGE_WORKERS=str(workers)) as service:
-            taken, _ = asyncio.run(clients(service.url, [[distinct(picture, number)] for number in range(48)], 8))
+            taken, _ = asyncio.run(clients(service.url, [_form(distinct(picture, number)) for number in range(48)], 8))
             rates.append(48 / taken)
     row("12-megapixel pictures a second, 1 and 2 workers", f"{rates[0]:.1f}, {rates[1]:.1f}: {rates[1] / rates[0]:.2f}")
 
@@ -110,24 +123,97 @@ def one_request(picture: bytes) -> None:
     )
 
 
-def many_clients(picture: bytes) -> None:
-    """64 clients at once, each with a photograph of its own, while /livez is asked."""
-    with started() as service:
-        time.sleep(1)
-        idle = memory_mb(service.pid)
-        uploads = [[distinct(picture, number)] for number in range(2 * CLIENTS)]
-        with watched(service) as watch:
-            taken, statuses = asyncio.run(clients(service.url, uploads, CLIENTS))
-        time.sleep(60)
-        after = memory_mb(service.pid)
-    health = statistics.quantiles(watch.health_ms, n=100)
-    counts = {status: statuses.count(status) for status in sorted(set(statuses))}
+def many_uploads(picture: bytes) -> None:
+    """64 clients at once, each with a photograph of its own; with the budget of bodies and without."""
+    uploads = [_form(distinct(picture, number)) for number in range(2 * CLIENTS)]
+    gated_and_not(f"{CLIENTS} clients, {len(uploads)} uploads of 12 megapixels", "/v1/estimate", uploads)
+
+
+def many_bodies() -> None:
+    """64 clients at once, each with 25 JPEGs of 400 kB in base64 that need nothing; passed on to the sandbox."""
+    pictures = [photo(1200, 900, 400_000)] * BATCH
+    blocks = [
+        {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": b64encode(data).decode()}}
+        for data in pictures
+    ]
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": blocks}]}
+    content = json.dumps(body).encode()
+    bodies: list[Sent] = [{"content": content, "headers": {"content-type": "application/json"}}] * (2 * CLIENTS)
+    what = f"{CLIENTS} clients, {len(bodies)} bodies of {len(content) / MEGABYTE:.1f} MB"
+    gated_and_not(what, "/v1/messages", bodies)
+
+
+def gated_and_not(what: str, path: str, requests: Sequence["Sent"]) -> None:
+    """Throughput, memory and /livez with the default budgets, and the throughput without any."""
+    with sandbox() as upstream:
+        with started(**upstream) as service:
+            time.sleep(5)
+            idle = memory_mb(service.pid)
+            with watched(service) as watch:
+                taken, statuses = asyncio.run(clients(service.url, requests, CLIENTS, path))
+            time.sleep(60)
+            after = memory_mb(service.pid)
+        free = {"VISION_PROXY_BODY_MEMORY_BYTES": "1000000000000", "VISION_PROXY_SENDING_MEMORY_BYTES": "1000000000000"}
+        patient = {"VISION_PROXY_IMAGE_QUEUE_TIMEOUT_S": "120"}
+        with started(**upstream, **free, **patient) as service, watched(service) as open_watch:
+            ungated, _ = asyncio.run(clients(service.url, requests, CLIENTS, path))
+    row(what, f"{statuses.count(200) / taken:.1f} good a second, statuses {counted(statuses)}")
+    rate, open_rate = statuses.count(200) / taken, len(requests) / ungated
     row(
-        f"{CLIENTS} clients, {len(uploads)} uploads of 12 megapixels",
-        f"{len(uploads) / taken:.1f} a second, statuses {counts}",
+        "without budgets",
+        f"{open_rate:.1f} a second, peak {open_watch.peak_mb:.0f} MB; with them {rate / open_rate:.2f}",
     )
-    row("/livez meanwhile, p50 and p99", f"{health[49]:.1f} ms, {health[98]:.1f} ms")
+    row("/livez meanwhile, p50 and p99", percentiles(watch.health_ms))
     row("memory idle, peak, a minute later", f"{idle:.0f} MB, {watch.peak_mb:.0f} MB, {after:.0f} MB")
+
+
+def overload(picture: bytes) -> None:
+    """Four clients that are patient, alone and then beside 64 that hammer and are refused within a moment."""
+    wanted = [_form(distinct(picture, number)) for number in range(CLIENTS)]
+    with sandbox() as upstream, started(**upstream, VISION_PROXY_ADMISSION_TIMEOUT_S="0.5") as service:
+        taken, statuses = asyncio.run(clients(service.url, wanted, 4, "/v1/estimate"))
+        peak = statuses.count(200) / taken
+        hammering = [_form(distinct(picture, 1_000 + number)) for number in range(6 * CLIENTS)]
+        with watched(service) as watch:
+            taken, statuses = asyncio.run(clients(service.url, hammering, CLIENTS, "/v1/estimate"))
+    goodput = statuses.count(200) / taken
+    row(
+        f"overload: {CLIENTS} clients that come back at once",
+        f"{goodput:.1f} good a second of {peak:.1f}: {goodput / peak:.2f}, statuses {counted(statuses)}",
+    )
+    row("/livez meanwhile, p50 and p99; peak", f"{percentiles(watch.health_ms)}; {watch.peak_mb:.0f} MB")
+
+
+def small_requests() -> None:
+    """64 clients, an upstream that takes 200 ms: texts, and pictures of 300 kB that need nothing; one worker."""
+    block = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg"}}
+    block["source"] = {
+        "type": "base64",
+        "media_type": "image/jpeg",
+        "data": b64encode(photo(1000, 750, 300_000)).decode(),
+    }
+    headers = {"content-type": "application/json", "x-vision-proxy-sandbox-fault": "slow=0.2"}
+    for name, content in (("w1", "Say hello."), ("w2", [block])):
+        body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+        sent: list[Sent] = [{"content": json.dumps(body).encode(), "headers": headers}] * (20 * CLIENTS)
+        with sandbox() as upstream, started(**upstream) as service:
+            taken, statuses = asyncio.run(clients(service.url, sent, CLIENTS, "/v1/messages"))
+        row(f"{name}, {CLIENTS} clients, upstream at 200 ms", f"{statuses.count(200) / taken:.0f} of 320 a second")
+
+
+def _form(data: bytes) -> "Sent":
+    return {"files": [("image", ("photo.jpg", data, "image/jpeg"))]}
+
+
+def counted(statuses: Sequence[int]) -> dict[int, int]:
+    """How often each status came; 0 is a connection that was closed while the body was still being sent."""
+    return {status: statuses.count(status) for status in sorted(set(statuses))}
+
+
+def percentiles(health_ms: Sequence[float]) -> str:
+    """p50 and p99 in words."""
+    cuts = statistics.quantiles(health_ms, n=100)
+    return f"{cuts[49]:.1f} ms, {cuts[98]:.1f} ms"
 
 
 def with_vips(data: bytes) -> int:
@@ -150,15 +236,19 @@ def post(client: httpx2.Client, pictures: Sequence[bytes]) -> None:
     client.post("/v1/estimate", files=files).raise_for_status()
 
 
-async def clients(url: str, uploads: Sequence[Sequence[bytes]], count: int) -> tuple[float, list[int]]:
-    """How long `count` clients take for all uploads, and the statuses of the answers."""
+async def clients(
+    url: str, requests: Sequence["Sent"], count: int, path: str = "/v1/estimate"
+) -> tuple[float, list[int]]:
+    """How long `count` clients take for all requests, and the statuses of the answers."""
     statuses: list[int] = []
-    waiting = list(uploads)
+    waiting = list(requests)
 
     async def one(client: httpx2.AsyncClient) -> None:
         while waiting:
-            files = [("image", ("photo.jpg", data, "image/jpeg")) for data in waiting.pop()]
-            statuses.append((await client.post("/v1/estimate", files=files)).status_code)
+            try:
+                statuses.append((await client.post(path, **waiting.pop())).status_code)
+            except httpx2.TransportError:
+                statuses.append(0)
 
     limits = httpx2.Limits(max_connections=count)
     async with httpx2.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
@@ -227,6 +317,21 @@ def started(**variables: str) -> Generator[Service]:
         address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
         Thread(target=process.stderr.read, daemon=True).start()
         yield Service(address, process.pid)
+    finally:
+        process.terminate()
+        process.wait(40)
+
+
+@contextmanager
+def sandbox() -> Generator[dict[str, str]]:
+    """The variables that point a service at a sandbox in a process of its own."""
+    command = [sys.executable, "-m", "app", "sandbox", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
+        Thread(target=process.stderr.read, daemon=True).start()
+        yield {"ANTHROPIC_BASE_URL": address, "ANTHROPIC_API_KEY": "bench"}
     finally:
         process.terminate()
         process.wait(40)

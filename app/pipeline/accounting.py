@@ -131,6 +131,7 @@ def bound_of(request: VisionRequest, model: Model, image_tokens: int, services: 
 async def open_account(request: VisionRequest, services: Services, watch: Stopwatch) -> AsyncGenerator[Account]:
     """The account of a request, settled on exit, whatever happened."""
     account = Account(request, services, watch)
+    del request  # this frame lives as long as the answer
     try:
         yield account
     finally:

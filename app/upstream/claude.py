@@ -1,22 +1,25 @@
 """Calls to the Claude API with prebuilt bodies: 1.5 ms for 10 MB where `messages.create` asks 30 (docs/decisions)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
 
 import anyio
 import httpx2
 import msgspec
-from anthropic import AsyncAnthropic, AsyncStream
-from anthropic._types import RequestOptions
+from anyio import to_thread
 
 from app.domain import SANDBOX_HEADER, Json
 from app.errors import RawAnswer, UpstreamError
 from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
 from app.upstream.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from anthropic._types import RequestOptions
 
 RAW_RESPONSE = "X-Stainless-Raw-Response"
 """Tells the SDK to hand over the response unread. Source: `_constants.py` of anthropic 2.12.0."""
@@ -105,6 +108,8 @@ class EventStream:
         Raises:
             UpstreamError: the vendor's `error` event, a broken connection, silence, or something that is no event.
         """
+        from anthropic import AsyncStream  # noqa: PLC0415 - as in `failures`
+
         events = AsyncStream.raw_events(self._response)
         while (event := await self._next(events)) is not None:
             payload = _json_object(event.data.encode(), self.request_id)
@@ -138,9 +143,13 @@ class _Sent:
 class ClaudeUpstream:
     """The API, through the SDK's client for its authentication, transport and typed errors."""
 
-    def __init__(self, client: AsyncAnthropic, retries: RetryPolicy, idle_timeout_s: float) -> None:
-        """`client` must not retry by itself."""
-        self._client = client
+    def __init__(
+        self, make_client: Callable[[], "AsyncAnthropic"], retries: RetryPolicy, idle_timeout_s: float
+    ) -> None:
+        """The client that is made must not retry by itself."""
+        self._make_client = make_client
+        self._client: AsyncAnthropic | None = None
+        self._making = anyio.Lock()
         self._retries = retries
         self._idle_timeout_s = idle_timeout_s
         self._timeout = httpx2.Timeout(retries.timeout_s, connect=_CONNECT_TIMEOUT_S)
@@ -155,16 +164,28 @@ class ClaudeUpstream:
         retries: RetryPolicy,
         idle_timeout_s: float,
     ) -> Self:
-        """A client with its own connection pool; `close` ends it."""
-        client = AsyncAnthropic(
-            api_key=api_key,
-            auth_token=auth_token,
-            base_url=base_url,
-            max_retries=0,
-            timeout=httpx2.Timeout(retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
-            open_telemetry=False,
-        )
-        return cls(client, retries, idle_timeout_s)
+        """A client with its own connection pool, made for the first call; `close` ends it."""
+
+        def make_client() -> "AsyncAnthropic":
+            from anthropic import AsyncAnthropic  # noqa: PLC0415 - as in `failures`
+
+            return AsyncAnthropic(
+                api_key=api_key,
+                auth_token=auth_token,
+                base_url=base_url,
+                max_retries=0,
+                timeout=httpx2.Timeout(retries.timeout_s, connect=_CONNECT_TIMEOUT_S),
+                open_telemetry=False,
+            )
+
+        return cls(make_client, retries, idle_timeout_s)
+
+    async def client(self) -> "AsyncAnthropic":
+        """The SDK's client; imported and made in a thread where it has not been."""
+        async with self._making:
+            if self._client is None:
+                self._client = await to_thread.run_sync(self._make_client)
+        return self._client
 
     async def send(self, call: Call) -> Reply:
         """The whole answer to the call.
@@ -198,7 +219,8 @@ class ClaudeUpstream:
 
     async def close(self) -> None:
         """Give back every connection."""
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
 
     def _redacted(self, error: UpstreamError) -> UpstreamError:
         """The same error without the operator's credential, should the answer repeat it."""
@@ -214,7 +236,8 @@ class ClaudeUpstream:
         return {name: self._without_secrets(value) for name, value in headers.items()}
 
     def _without_secrets(self, text: str) -> str:
-        for secret in filter(None, (self._client.api_key, self._client.auth_token)):
+        client = self._client
+        for secret in filter(None, () if client is None else (client.api_key, client.auth_token)):
             text = text.replace(secret, _REDACTED)
         return text
 
@@ -231,25 +254,26 @@ class ClaudeUpstream:
 
     async def _open(self, call: Call) -> httpx2.Response:
         """The response, its body unread."""
+        client = await self.client()
         headers = {**call.headers, RAW_RESPONSE: "stream"}
         options: RequestOptions = {"headers": headers, "timeout": self._timeout, "follow_redirects": False}
         path = f"{call.path}?{call.query}" if call.query else call.path
         if call.method == "GET":
-            return await self._client.get(path, cast_to=httpx2.Response, options=options)
+            return await client.get(path, cast_to=httpx2.Response, options=options)
         if call.method == "DELETE":
-            return await self._client.delete(path, cast_to=httpx2.Response, options=options)
+            return await client.delete(path, cast_to=httpx2.Response, options=options)
         if call.upload is not None:
             headers["content-type"] = "multipart/form-data"
             files = [("file", (call.upload.name, call.upload.data, call.upload.media_type))]
             fields = dict(call.upload.fields)
-            return await self._client.post(path, body=fields, files=files, cast_to=httpx2.Response, options=options)
+            return await client.post(path, body=fields, files=files, cast_to=httpx2.Response, options=options)
         headers["content-type"] = "application/json"
         if call.body is None:
-            return await self._client.post(path, cast_to=httpx2.Response, options=options)
+            return await client.post(path, cast_to=httpx2.Response, options=options)
         headers["content-length"] = str(len(call.body))
         sent = _Sent(call.body)
         try:
-            return await self._client.post(path, content=sent, cast_to=httpx2.Response, options=options)
+            return await client.post(path, content=sent, cast_to=httpx2.Response, options=options)
         finally:
             sent.data = b""
 

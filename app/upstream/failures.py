@@ -1,12 +1,13 @@
 """The SDK's exceptions as this service's own: status, type, message and request id stay the vendor's."""
 
 from collections.abc import Mapping
-from typing import cast
-
-import anthropic
+from typing import TYPE_CHECKING, cast
 
 from app.domain import Json
 from app.errors import ErrorCode, RawAnswer, UpstreamError
+
+if TYPE_CHECKING:
+    import anthropic
 
 MAX_MESSAGE_CHARS = 2_000
 """Of a vendor's message; the rest is cut, so that a page of HTML from a broken gateway does not travel on."""
@@ -26,8 +27,10 @@ _TYPES = {
 _BAD_GATEWAY, _GATEWAY_TIMEOUT = 502, 504
 
 
-def from_sdk(error: anthropic.APIError) -> UpstreamError:
+def from_sdk(error: "anthropic.APIError") -> UpstreamError:
     """The same failure in the terms of this service."""
+    import anthropic  # noqa: PLC0415 - it takes longer to import than all else together, and /livez need not wait for it
+
     if isinstance(error, anthropic.APIStatusError):
         return _from_status(error)
     if isinstance(error, anthropic.APITimeoutError):
@@ -78,7 +81,7 @@ def from_event(event: Mapping[str, Json], request_id: str | None) -> UpstreamErr
     )
 
 
-def _from_status(error: anthropic.APIStatusError) -> UpstreamError:
+def _from_status(error: "anthropic.APIStatusError") -> UpstreamError:
     return UpstreamError(
         ErrorCode.UPSTREAM_ERROR,
         (error.api_message or f"the Claude API answered {error.status_code}")[:MAX_MESSAGE_CHARS],

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import anthropic
 import anyio
 
 from app.upstream.failures import from_sdk, timed_out
+
+if TYPE_CHECKING:
+    import anthropic
 
 _Answer = TypeVar("_Answer")
 
@@ -44,6 +46,8 @@ class RetryPolicy:
             raise timed_out(message) from error
 
     async def _attempts(self, attempt: Callable[[], Awaitable[_Answer]], *, resend: bool) -> _Answer:
+        import anthropic  # noqa: PLC0415 - as in `failures`
+
         for retries in range(self.max_retries + 1):
             try:
                 return await attempt()
@@ -55,17 +59,21 @@ class RetryPolicy:
         raise AssertionError  # the last round returns or raises
 
 
-def _was_turned_away(error: anthropic.APIError) -> bool:
+def _was_turned_away(error: "anthropic.APIError") -> bool:
     """Whether the vendor refused the call before doing anything."""
+    import anthropic  # noqa: PLC0415 - as in `failures`
+
     return isinstance(error, anthropic.APIStatusError) and error.status_code in {_RATE_LIMITED, _OVERLOADED}
 
 
-def _wait_before_retry(error: anthropic.APIError, retries: int) -> float | None:
+def _wait_before_retry(error: "anthropic.APIError", retries: int) -> float | None:
     """Seconds to wait before the next attempt; None where another one would fail the same way or cost twice.
 
     A 429 without `retry-after` is a spend cap and stays one until the month turns.
     Source: https://platform.claude.com/docs/en/api/rate-limits, seen 2026-08-22.
     """
+    import anthropic  # noqa: PLC0415 - as in `failures`
+
     own_wait_s = min(_FIRST_WAIT_S * 2**retries, _LONGEST_OWN_WAIT_S) * random.uniform(0.75, 1)  # noqa: S311 - jitter
     if isinstance(error, anthropic.APIConnectionError):
         return own_wait_s
@@ -79,7 +87,7 @@ def _wait_before_retry(error: anthropic.APIError, retries: int) -> float | None:
     return None
 
 
-def _retry_after(error: anthropic.APIStatusError) -> float | None:
+def _retry_after(error: "anthropic.APIStatusError") -> float | None:
     """Seconds, from a number of them or from a date; None where the header is absent or says neither."""
     value = error.response.headers.get("retry-after", "")
     try:

@@ -84,6 +84,7 @@ _EXAMPLES: tuple[AppError, ...] = (
         "the first request with this Idempotency-Key is still being answered",
         retry_after_s=1,
     ),
+    AppError(ErrorCode.BODY_TOO_SLOW, "1000 bytes of the body came within 20 s; the least is 50000 bytes a second"),
     AppError(ErrorCode.BODY_TOO_LARGE, "the body is 300000000 bytes; the limit is 268435456 bytes", limit=268_435_456),
     AppError(
         ErrorCode.RATE_LIMITED,
@@ -95,6 +96,7 @@ _EXAMPLES: tuple[AppError, ...] = (
     ),
     ImageError(ErrorCode.BUSY, "every image worker was taken for 10 s, the limit", retry_after_s=1).about(3, "a.png"),
     ImageError(ErrorCode.IMAGE_TOO_LARGE, "more than 33554432 bytes, the limit for one picture").about(1, "big.tif"),
+    AppError(ErrorCode.DRAINING, "this process is ending; send the request again", retry_after_s=1),
     AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id"),
 )
 _KEY_EXAMPLES: tuple[AppError, ...] = (

@@ -92,3 +92,35 @@ async def test_waiting_ends_by_itself_and_takes_nothing_along() -> None:
         taken = admission.taken
 
         assert (caught.value.code, taken) == (ErrorCode.BUSY, 1)
+
+
+@pytest.mark.anyio
+async def test_those_who_grow_never_wait_for_each_other() -> None:
+    admission = Admission(BUDGET_BYTES, timeout_s=30)
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        share = await admission.enter(BUDGET_BYTES // 2)
+        await anyio.lowlevel.checkpoint()
+        await admission.grow(share, BUDGET_BYTES)
+        done.append(number)
+        admission.leave(share)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(work, number)
+
+    assert sorted(done) == [0, 1, 2, 3, 4]
+    assert (admission.taken, admission.in_use_bytes, admission.waiting, admission.refused) == (0, 0, 0, 0)
+
+
+@pytest.mark.anyio
+async def test_who_was_refused_is_counted_and_holds_nothing() -> None:
+    admission = Admission(BUDGET_BYTES, timeout_s=0.01)
+    share = await admission.enter(BUDGET_BYTES)
+
+    with pytest.raises(TimeoutError):
+        await admission.enter(1)
+    admission.leave(share)
+
+    assert (admission.taken, admission.in_use_bytes, admission.refused) == (0, 0, 1)
