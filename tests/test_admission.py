@@ -74,6 +74,16 @@ def test_a_body_without_room_is_refused_before_it_is_read_and_told_when_to_come_
     assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
 
 
+@pytest.mark.anyio
+async def test_the_refusal_reaches_a_client_that_is_still_sending(narrow: httpx2.Client) -> None:
+    large = padded(8_000_000)
+    with half_sent(narrow, padded(200_000)):
+        async with httpx2.AsyncClient(base_url=narrow.base_url, timeout=60) as client:
+            refused = await client.post("/v1/estimate", content=large, headers=KEY)
+
+    assert refused.status_code == 429
+
+
 def test_once_the_first_is_done_the_next_is_let_in(narrow: httpx2.Client) -> None:
     body = padded(200_000)
     with half_sent(narrow, body) as connection:

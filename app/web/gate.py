@@ -6,11 +6,15 @@ Requests without a body, health checks above all, never wait.
 
 from dataclasses import dataclass
 
+import anyio
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission
 from app.pipeline import Room
+
+_LINGER_S = 2.0
+"""How long a refused sender may take to read the answer; nothing is held meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,44 @@ class Rooms:
             return
         room = Room(self._gate.receiving, self._gate.sending)
         scope.setdefault("state", {}).update(room=room, pace=self._gate.pace)
+        connection = _Connection(receive, send, room)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, connection.receive, connection.send)
         finally:
             room.leave()
+
+
+class _Connection:
+    """One request's connection; a refusal that comes before its body was read is made sure to arrive.
+
+    A socket that is closed with bytes unread is reset, and many clients lose an answer that they have not read by then.
+    So what still comes is thrown away for a moment, once the whole answer has been sent.
+    """
+
+    def __init__(self, receive: Receive, send: Send, room: Room) -> None:
+        self._receive = receive
+        self._send = send
+        self._room = room
+        self._unread = True
+        self._closing = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._closing = (b"connection", b"close") in message["headers"]
+        elif self._closing and self._unread and not message.get("more_body", False):
+            self._room.leave()
+            await self._send({**message, "more_body": True})
+            with anyio.move_on_after(_LINGER_S):
+                while self._unread:
+                    await self.receive()
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await self._send(message)
 
 
 def room_of(request: Request) -> Room:
