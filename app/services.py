@@ -1,12 +1,12 @@
 """Builds every capability from the settings and closes them in reverse: the one place where parts are chosen."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
-import anyio
 from pydantic import SecretStr
 
 from app.access.opening import open_keyring
@@ -61,7 +61,9 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
         database = await opened.enter_async_context(open_database(settings.database_url))
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
-        services = Services(
+        importing = asyncio.create_task(upstream.client())  # the SDK takes long to import; health is answered meanwhile
+        opened.push_async_callback(asyncio.wait, [importing])
+        yield Services(
             access=await open_keyring(
                 database,
                 clock,
@@ -86,9 +88,6 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             new_id=new_id,
             sandbox=settings.sandbox,
         )
-        tasks = await opened.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(upstream.client)  # importing the SDK takes long; health is answered meanwhile
-        yield services
 
 
 def _source_limits(settings: Settings) -> SourceLimits:
