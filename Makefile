@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-postgresql lint bench bench-imaging bench-ledger bench-load format lock clean
+.PHONY: run test test-postgresql lint bench bench-imaging bench-ledger bench-load torture format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -27,6 +27,9 @@ bench: $(VENV)/.dev  ## added latency, direct against through; loopback only
 
 bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory, health; loopback only
 	PYTHONPATH=. $(BIN)/python bench/load.py
+
+torture: $(VENV)/.dev  ## abuse and faults, each in turn on a real service; loopback only, bounded
+	PYTHONPATH=. $(BIN)/python -m torture $(ARGS)
 
 bench-ledger: $(VENV)/.dev  ## pairs of reserve and settle on SQLite and PostgreSQL; files of this machine
 	PYTHONPATH=. $(BIN)/python bench/ledger.py

@@ -85,6 +85,7 @@ def _serve(options: argparse.Namespace) -> int:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
+            http="app.web.connections:Connection",
             log_config=LOG_CONFIG,
             server_header=False,
             timeout_keep_alive=30,

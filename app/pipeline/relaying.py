@@ -19,6 +19,9 @@ from app.upstream import MessageBuilder
 from app.upstream.claude import EventStream, Reply
 from app.upstream.failures import unreachable
 
+MAX_EVENT_BYTES = 16_000_000
+"""Of one server-sent event; ours, as the limit of whole answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
@@ -137,6 +140,8 @@ class RelayedStream:
                 name = event_name(event)
                 self._read(name, event)
                 yield name, event
+            if len(pending) > MAX_EVENT_BYTES:
+                raise unreachable(f"an event of the Claude API is over {MAX_EVENT_BYTES} bytes, the limit")
         if not self._ended:
             raise unreachable("the stream of the Claude API ended before the answer did")
 

@@ -30,6 +30,9 @@ _Item = TypeVar("_Item")
 
 _CONNECT_TIMEOUT_S = 5.0
 
+MAX_ANSWER_BYTES = 64_000_000
+"""Of an answer that is read whole; ours, so that something else in the vendor's place cannot fill the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -243,14 +246,18 @@ class ClaudeUpstream:
 
     async def _read(self, call: Call) -> Reply:
         response = await self._open(call)
+        content = bytearray()
         try:
-            content = await response.aread()
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise unreachable(f"the answer of the Claude API is over {MAX_ANSWER_BYTES} bytes, the limit")
         except httpx2.HTTPError as error:
             raise unreachable("the answer of the Claude API was cut") from error
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-        return Reply(content, self._headers(response.headers))
+        return Reply(bytes(content), self._headers(response.headers))
 
     async def _open(self, call: Call) -> httpx2.Response:
         """The response, its body unread."""

@@ -82,6 +82,8 @@ def from_event(event: Mapping[str, Json], request_id: str | None) -> UpstreamErr
 
 
 def _from_status(error: "anthropic.APIStatusError") -> UpstreamError:
+    if not 400 <= error.status_code <= 599:  # noqa: PLR2004 - the statuses of errors
+        return unreachable(f"the Claude API answered with the status {error.status_code}, which is none of its own")
     return UpstreamError(
         ErrorCode.UPSTREAM_ERROR,
         (error.api_message or f"the Claude API answered {error.status_code}")[:MAX_MESSAGE_CHARS],
