@@ -1,7 +1,7 @@
 """Nouns that two or more capabilities share. No behaviour beyond what follows from the values themselves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
@@ -68,7 +68,10 @@ HIGH_TIER = VisionTier("high", max_edge_px=2576, max_tokens=4784)
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a model is, as far as pictures and money go. `known` is false for an id that the catalog does not list."""
+    """What a model is, as far as pictures, data and money go.
+
+    `known` is false for an id that the catalog does not list; `structured_outputs` says whether it takes a schema.
+    """
 
     id: str
     tier: VisionTier
@@ -76,6 +79,7 @@ class Model:
     max_output_tokens: int
     max_images: int
     known: bool = True
+    structured_outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +265,10 @@ class Cost:
     output_usd: Decimal
     web_search_usd: Decimal
     images_usd: Decimal
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both together."""
+        return Cost(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(self)))
 
     @property
     def total_usd(self) -> Decimal:

@@ -21,6 +21,7 @@ class ErrorCode(StrEnum):
 
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_FIELD = "unknown_field"
+    INVALID_SCHEMA = "invalid_schema"
     NO_IMAGE = "no_image"
     EMPTY_IMAGE = "empty_image"
     INVALID_BASE64 = "invalid_base64"
@@ -49,6 +50,10 @@ class ErrorCode(StrEnum):
     BODY_TOO_SLOW = "body_too_slow"
     BODY_TOO_LARGE = "body_too_large"
     IMAGE_TOO_LARGE = "image_too_large"
+    SCHEMA_REFUSED = "schema_refused"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    ANSWER_REFUSED = "answer_refused"
+    ANSWER_CUT = "answer_cut"
     RATE_LIMITED = "rate_limited"
     BUSY = "busy"
     CLIENT_CLOSED = "client_closed"

@@ -16,7 +16,21 @@ from app.pipeline import Key, Services
 from app.pipeline.ports import Clock
 from app.services import new_id, open_services
 from app.settings import Settings, load_settings
-from app.web import analyze, batches, estimate, files, keys, messages, models, normalize, operations, tokens, usage
+from app.web import (
+    analyze,
+    batches,
+    estimate,
+    extract,
+    files,
+    keys,
+    locate,
+    messages,
+    models,
+    normalize,
+    operations,
+    tokens,
+    usage,
+)
 from app.web.cross_origin import add_cors
 from app.web.documentation import DESCRIPTION
 from app.web.draining import Drain, Draining, on_signals
@@ -41,7 +55,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.clock = clock
-    for module in (analyze, estimate, normalize, messages, batches, models, files, keys, tokens, usage, operations):
+    native = (analyze, extract, locate, estimate, normalize)
+    for module in (*native, messages, batches, models, files, keys, tokens, usage, operations):
         app.include_router(module.router)
     add_error_handlers(app)
     app.state.gate = _gate(settings)

@@ -25,6 +25,7 @@ from app.ledger import open_ledger
 from app.pipeline import Services
 from app.pipeline.ports import Clock
 from app.pricing import price, rates
+from app.schemas import open_judge
 from app.settings import Settings
 from app.upstream import ClaudeUpstream, RetryPolicy
 
@@ -59,6 +60,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
         opened.push_async_callback(upstream.close)
         opened.push_async_callback(fetcher.close)
         imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
+        schemas = await opened.enter_async_context(open_judge(settings.schema_timeout_s))
         database = await opened.enter_async_context(open_database(settings.database_url))
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
         importing = asyncio.create_task(upstream.client())  # the SDK takes long to import; health is answered meanwhile
@@ -84,6 +86,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             upstream=upstream,
             price=price,
             rates=rates,
+            schemas=schemas,
             clock=clock,
             new_id=new_id,
             sandbox=settings.sandbox,

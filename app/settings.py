@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     url_timeout_s: Annotated[
         float, Field(gt=0, description="Whole time for one picture by URL: names, redirects and body.")
     ] = 10.0
+    schema_timeout_s: Annotated[
+        float,
+        Field(gt=0, description="Time for checking the schema of an extraction, and for reading the answer by it."),
+    ] = 5.0
     steady: Annotated[
         bool,
         Field(

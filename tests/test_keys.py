@@ -341,7 +341,15 @@ def test_files_of_one_key_are_invisible_to_another(locked: httpx2.Client, photo:
 PUBLIC = {"/", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs"}
 ADMINS = {"/v1/keys", "/v1/keys/{key_id}"}
 ANY_KEY = {
-    *("/v1/analyze", "/v1/estimate", "/v1/normalize", "/v1/messages", "/v1/messages/count_tokens"),
+    *(
+        "/v1/analyze",
+        "/v1/extract",
+        "/v1/locate",
+        "/v1/estimate",
+        "/v1/normalize",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+    ),
     *("/v1/models", "/v1/models/{model_id}", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content"),
     *("/v1/messages/batches", "/v1/messages/batches/{batch_id}", "/v1/messages/batches/{batch_id}/cancel"),
     *("/v1/messages/batches/{batch_id}/results", "/v1/tokens", "/v1/usage", "/v1/usage/requests"),

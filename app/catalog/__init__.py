@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -33,14 +34,12 @@ class Catalog:
 
         An id that is not listed gives the stricter reading of every limit, so that a model released tomorrow works
         today: the standard tier (its sizes are never scaled down on a high-resolution model either, so that
-        coordinates stay true), 100 images.
+        coordinates stay true), 100 images, no structured outputs.
         """
         listed = self._models.get(self._aliases.get(model_id, model_id))
         if listed is None:
             return Model(model_id, STANDARD_TIER, 200_000, 64_000, _max_images(200_000), known=False)
-        return Model(
-            model_id, listed.tier, listed.context_tokens, listed.max_output_tokens, listed.max_images, known=True
-        )
+        return replace(listed, id=model_id)
 
 
 @cache
@@ -55,6 +54,7 @@ def load_catalog() -> Catalog:
             context_tokens=row["context_tokens"],
             max_output_tokens=row["max_output_tokens"],
             max_images=_max_images(row["context_tokens"]),
+            structured_outputs=row["structured_outputs"],
         )
         for row in rows
     ]

@@ -5,6 +5,10 @@ from app.access.keys import Key
 from app.ledger import MOST_KEPT_BYTES, Claim, RateLimit, UsageGroup, UsageReport, WireAnswer
 from app.pipeline.allowing import refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
+from app.pipeline.asking import DataQuestion, ask_for_data
+from app.pipeline.extracting import DataRequest, Extraction, ExtractionStream, Rendering, extract, stream_extract
+from app.pipeline.locating import SCHEMA as LOCATE_SCHEMA
+from app.pipeline.locating import Location, ask_where, located, refuse_unseen
 from app.pipeline.message_body import (
     JsonObject,
     MessageBody,
@@ -34,17 +38,23 @@ from app.pipeline.unfolding import Unfolding, unfold
 from app.upstream.claude import Call, Reply
 
 __all__ = [
+    "LOCATE_SCHEMA",
     "MOST_KEPT_BYTES",
     "Answer",
     "AnswerStream",
     "Call",
     "Claim",
     "Credentials",
+    "DataQuestion",
+    "DataRequest",
     "Estimate",
+    "Extraction",
+    "ExtractionStream",
     "FileFacts",
     "ImageReport",
     "JsonObject",
     "Key",
+    "Location",
     "MessageBody",
     "ModelEstimate",
     "NewKey",
@@ -53,6 +63,7 @@ __all__ = [
     "RateLimit",
     "Relayed",
     "RelayedStream",
+    "Rendering",
     "Reply",
     "RequestPolicy",
     "Room",
@@ -66,6 +77,8 @@ __all__ = [
     "VisionRequest",
     "WireAnswer",
     "answer",
+    "ask_for_data",
+    "ask_where",
     "billing_hints",
     "check_text",
     "compose",
@@ -75,14 +88,18 @@ __all__ = [
     "estimate",
     "event_data",
     "event_name",
+    "extract",
     "from_messages",
     "image_too_large",
+    "located",
     "normalize",
     "refuse_other_models",
+    "refuse_unseen",
     "relay",
     "relay_count",
     "relay_stream",
     "stream",
+    "stream_extract",
     "unfold",
     "with_vision",
 ]

@@ -48,7 +48,7 @@ async def answer(
         watch.lap("upstream")
         message = reply.json_object()
         bill(ready, message, reply.request_id, services)
-        answer = render(_answer_of(ready, message, reply.request_id, services, watch, sandbox=reply.sandbox))
+        answer = render(answer_of(ready, message, reply.request_id, services, watch, sandbox=reply.sandbox))
         ready.answered(answer)
     return answer
 
@@ -189,7 +189,7 @@ class AnswerStream:
     def answer(self) -> Answer:
         """The whole answer, once `texts` has ended."""
         self._watch.lap("upstream")
-        return _answer_of(
+        return answer_of(
             self._ready,
             self._builder.message,
             self._events.request_id,
@@ -224,7 +224,7 @@ def _compared(request: VisionRequest, planned: list[PlannedImage], services: Ser
     return rows
 
 
-def _answer_of(
+def answer_of(
     ready: Ready,
     message: dict[str, Json],
     upstream_request_id: str | None,

@@ -30,6 +30,21 @@ def read_bill(answer: bytes | msgspec.Raw) -> dict[str, Any] | None:
     return None if bill.usage is None else msgspec.structs.asdict(bill)
 
 
+def sum_usage(first: Usage, second: Usage) -> Usage:
+    """The usage of two calls: counts added, anything else as the second tells it."""
+    return {**first, **{name: _sum(first.get(name), value) for name, value in second.items()}}
+
+
+def _sum(first: Json, second: Json) -> Json:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return dict(sum_usage(first, second))
+    if isinstance(first, bool) or isinstance(second, bool):
+        return second
+    if isinstance(first, int | float) and isinstance(second, int | float):
+        return first + second
+    return first if second is None else second
+
+
 def cost_of(
     message: Mapping[str, Json], model_id: str, image_tokens: int, services: Services, at: datetime | None = None
 ) -> Cost | None:

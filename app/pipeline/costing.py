@@ -1,6 +1,6 @@
 """Money before the call: what a request will cost at the most, and what it would cost on other models."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from app.domain import Json, Model, Usage
@@ -14,6 +14,9 @@ _BYTES_PER_TOKEN = 3.5
 
 Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-22. `exact` asks the vendor instead.
 """
+
+MAX_COMPLAINT_BYTES = 8_000
+"""Of what is said of an answer that is given back to be put right."""
 
 _TOOL_PROMPT_TOKENS = 1_000
 """Room in the upper bound for what the vendor adds to a request with tools."""
@@ -48,9 +51,9 @@ def upper_bound_usd(model: Model, request: VisionRequest, image_tokens: int, ser
     if not request.bounded:
         return None
     text_tokens = request.body.text_bytes + _TOOL_PROMPT_TOKENS * _has_tools(request)
-    usage = _usage(request.billed_as, image_tokens + text_tokens, request.max_tokens)
-    cost = services.price(model.id, usage, image_tokens, services.clock.now())
-    return None if cost is None else cost.total_usd
+    again_tokens = request.max_tokens + MAX_COMPLAINT_BYTES  # the answer goes back with what is wrong with it
+    inputs = [image_tokens + text_tokens + again_tokens * turn for turn in range(request.calls)]
+    return _sum_of(model, request, inputs, request.max_tokens, services)
 
 
 def largest_cost_usd(model: Model, request: VisionRequest, services: Services) -> Decimal | None:
@@ -58,9 +61,19 @@ def largest_cost_usd(model: Model, request: VisionRequest, services: Services) -
 
     None where the price is not known.
     """
-    usage = _usage(request.billed_as, model.context_tokens, request.max_tokens or model.max_output_tokens)
-    cost = services.price(model.id, usage, 0, services.clock.now())
-    return None if cost is None else cost.total_usd
+    inputs = [model.context_tokens] * request.calls
+    return _sum_of(model, request, inputs, request.max_tokens or model.max_output_tokens, services)
+
+
+def _sum_of(
+    model: Model, request: VisionRequest, inputs: Sequence[int], output_tokens: int, services: Services
+) -> Decimal | None:
+    """What calls of that many input tokens each cost together; None where the price is not known."""
+    at = services.clock.now()
+    usages = [_usage(request.billed_as, tokens, output_tokens) for tokens in inputs]
+    costs = [services.price(model.id, usage, 0, at) for usage in usages]
+    known = [cost.total_usd for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def refuse_above_cap(model: Model, request: VisionRequest, image_tokens: int, services: Services) -> None:

@@ -32,6 +32,12 @@ _MARKS = re.compile(rb'"image"|"document"|"file_id"|\\u00')
 
 _MAX_REASON_CHARS = 200
 
+EXACT = b',"transformations":{"oversized_image":"error"}'
+"""Of an image block: the vendor shall refuse a picture rather than scale it down.
+
+Source: https://platform.claude.com/docs/en/build-with-claude/vision-coordinates, seen 2026-08-22.
+"""
+
 
 def decode_json(raw: bytes | msgspec.Raw, kind: type[_Kind], expected: str) -> _Kind:
     """The JSON as a value of that kind.
@@ -138,7 +144,8 @@ class Lifted:
 
     `urls` says what happens to pictures by URL. `bounded` turns false where a part is met whose tokens nobody can tell
     beforehand: a document, a picture that the vendor fetches. `numbers` are the places of `images` among all pictures,
-    those that stay with the vendor included, counted from 1.
+    those that stay with the vendor included, counted from 1. `exact` has the vendor refuse a picture that it would
+    scale down.
     """
 
     urls: UrlMode
@@ -150,6 +157,12 @@ class Lifted:
     documents: int = 0
     blocks: int = 0
     bounded: bool = True
+    exact: bool = False
+
+    @property
+    def image_end(self) -> bytes:
+        """What stands behind the source of an image block."""
+        return EXACT if self.exact else b""
 
     def text(self, *parts: bytes) -> None:
         """Append JSON text."""
@@ -284,7 +297,7 @@ def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
     for number, (key, item) in enumerate(value.items()):
         into.text(b"," if number else b"", msgspec.json.encode(key), b":")
         _lift_member(kind, key, item, into, depth)
-    into.text(b"}")
+    into.text(into.image_end if kind == "image" and "transformations" not in value else b"", b"}")
 
 
 def _lift_member(kind: Json, key: str, item: msgspec.Raw, into: Lifted, depth: int) -> None:

@@ -16,6 +16,7 @@ from app.imaging.probe import ImageFacts
 from app.ledger import Claim, EntryState, GroupBy, RateLimit, Reservation, Settlement, UsageReport, WireAnswer
 from app.ledger import Page as LedgerPage
 from app.pricing import Rates
+from app.schemas import Reading, Verdict
 from app.upstream.claude import Call, EventStream, Reply
 
 
@@ -139,6 +140,13 @@ class ModelRates(Protocol):
     def __call__(self, model_id: str, at: datetime, input_tokens: int = 0) -> Rates | None: ...  # noqa: D102
 
 
+class Schemas(Protocol):
+    """Checks JSON Schemas and reads answers by them, whatever they hold."""
+
+    async def check(self, schema: str) -> Verdict: ...  # noqa: D102
+    async def read(self, schema: str, text: str) -> Reading: ...  # noqa: D102
+
+
 class Clock(Protocol):
     """Tells the time, as an instant in UTC and as seconds that only go up."""
 
@@ -166,6 +174,7 @@ class Services:
     upstream: Upstream
     price: Price
     rates: ModelRates
+    schemas: Schemas
     clock: Clock
     new_id: Callable[[str], str]
     sandbox: bool

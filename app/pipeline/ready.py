@@ -175,7 +175,7 @@ async def call_mended(
 
 async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]) -> tuple[Ready, _Reply]:
     try:
-        return ready, await _accounted(ready, call)
+        return ready, await accounted(ready, call)
     except UpstreamError as error:
         mended = _mended(ready, error)
         if mended is None:
@@ -183,10 +183,10 @@ async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awai
         planned, reason = mended
     notice = Notice("prepared_again", f"the Claude API refused {reason}; they were prepared anew and sent again")
     again = await _prepared(replace(ready, notices=(*ready.notices, notice)), planned, services)
-    return again, await _accounted(again, call)
+    return again, await accounted(again, call)
 
 
-async def _accounted(ready: Ready, call: Callable[[Ready], Awaitable[_Reply]]) -> _Reply:
+async def accounted(ready: Ready, call: Callable[[Ready], Awaitable[_Reply]]) -> _Reply:
     """The reply; a call that ends in none may have cost something all the same."""
     if ready.account is None:
         return await call(ready)

@@ -114,6 +114,8 @@ class VisionRequest:
     """What the caller should know of how it was read."""
     steady: bool = False
     """Whether each picture is sized as if there were many, so that a growing conversation does not resize it later."""
+    calls: int = 1
+    """How often the vendor may be asked: 2 where an answer that cannot be read is given back once to be put right."""
     room: Room | None = None
     """The memory that its bytes take."""
 
@@ -151,6 +153,11 @@ class Question:
     extra: JsonObject = field(default_factory=dict[str, msgspec.Raw])
     stream: bool = False
     notices: tuple[Notice, ...] = ()
+    output_format: Mapping[str, object] | None = None
+    """`output_config.format`, where the answer must be data."""
+    exact_sizes: bool = False
+    """Whether a picture that the vendor would scale down is to be refused by it."""
+    calls: int = 1
 
 
 def compose(
@@ -166,7 +173,7 @@ def compose(
         AppError: `no_image`, or `invalid_request` where `extra` repeats a field.
         ImageError: a picture in `messages` that cannot be used.
     """
-    lifted = Lifted(urls, max_image_bytes, bounded=_is_bounded(question.extra))
+    lifted = Lifted(urls, max_image_bytes, bounded=_is_bounded(question.extra), exact=question.exact_sizes)
     lifted.text(b"{", *_fields(question, counting=counting), b'"messages":[')
     if question.messages is not None and lift_messages(question.messages, lifted):
         lifted.text(b",")
@@ -183,7 +190,7 @@ def compose(
             lifted.text(_text_block(f"{label}:"), b",")
         lifted.text(b'{"type":"image","source":')
         _add(image, lifted)
-        lifted.text(b"},")
+        lifted.text(lifted.image_end, b"},")
     lifted.text(_text_block(question.prompt or _default_prompt(len(question.images))), b"]}]}")
     return lifted, labels
 
@@ -337,14 +344,16 @@ def _fields(question: Question, *, counting: bool) -> list[bytes]:
     own: dict[str, object] = {
         "model": question.model,
         "max_tokens": question.max_tokens,
+        "stream": question.stream or None,
         "system": question.system,
         "stop_sequences": question.stop_sequences,
         "thinking": question.thinking,
-        "stream": question.stream or None,
         **question.extra,
     }
-    if question.effort is not None:
-        own["output_config"] = {**_output_config(question.extra), "effort": question.effort}
+    chosen = {"effort": question.effort, "format": question.output_format}
+    if any(value is not None for value in chosen.values()):
+        told = {name: value for name, value in chosen.items() if value is not None}
+        own["output_config"] = {**output_config(question.extra), **told}
     return [
         msgspec.json.encode(name) + b":" + msgspec.json.encode(value) + b","
         for name, value in own.items()
@@ -352,7 +361,12 @@ def _fields(question: Question, *, counting: bool) -> list[bytes]:
     ]
 
 
-def _output_config(extra: JsonObject) -> JsonObject:
+def output_config(extra: JsonObject) -> JsonObject:
+    """What `extra` says of the output.
+
+    Raises:
+        AppError: `invalid_request` where that is no object.
+    """
     if "output_config" not in extra:
         return {}
     return decode_json(extra["output_config"], JsonObject, "extra.output_config must be an object")

@@ -13,9 +13,9 @@ class Stopwatch:
         self._laps_ms: dict[str, float] = {}
 
     def lap(self, name: str) -> None:
-        """End the current step under that name."""
+        """End the current step under that name; a step that comes twice is added up."""
         now = self._monotonic()
-        self._laps_ms[name] = round((now - self._last) * 1000, 1)
+        self._laps_ms[name] = round(self._laps_ms.get(name, 0) + (now - self._last) * 1000, 1)
         self._last = now
 
     def timing_ms(self) -> Mapping[str, float]:

@@ -1,5 +1,6 @@
 """The text that stands in for a model's: what was measured, and plainly that nothing was understood."""
 
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +9,15 @@ from app.domain import Json
 from app.sandbox.billing import BYTES_PER_TOKEN, Bill, count_text_tokens
 from app.sandbox.checks import MessagesRequest
 from app.sandbox.images import MeasuredImage
+from app.sandbox.scripts import Script, spoilt
+from app.sandbox.shaping import instance_of
 
 OPENING = (
     "[sandbox] No model ran. This is an offline stand-in for the Claude API: nothing in this request was read or "
     "understood, and what follows was only measured."
 )
+
+_SCRIPTED_STOPS = {"truncated": "max_tokens", "refusal": "refusal"}
 
 SIGNATURE = "sandbox-signature"
 """Stands where the vendor signs its thinking."""
@@ -43,7 +48,14 @@ class Answer:
             "content": [*self.blocks()],
             "stop_reason": self.stop_reason,
             "stop_sequence": self.stop_sequence,
+            "stop_details": self.stop_details,
         }
+
+    @property
+    def stop_details(self) -> dict[str, Json] | None:
+        """What the vendor says of a refusal."""
+        refused: dict[str, Json] = {"type": "refusal", "category": None, "explanation": "[sandbox] asked to refuse"}
+        return refused if self.stop_reason == "refusal" else None
 
     def opening(self, bill: Bill) -> dict[str, Json]:
         """The message as a stream begins it: no content yet, no reason to stop."""
@@ -60,10 +72,12 @@ class Answer:
         }
 
 
-def compose_answer(request: MessagesRequest, images: Sequence[MeasuredImage]) -> Answer:
+def compose_answer(request: MessagesRequest, images: Sequence[MeasuredImage], script: Script | None = None) -> Answer:
     """The answer to a request: ended by a stop sequence or by `max_tokens` where a model's would be."""
-    text, stop_sequence = _stop(_describe(request, images), request.stop_sequences)
+    script = script or Script()
+    text, stop_sequence = _stop(spoilt(_full_text(request, images), script), request.stop_sequences)
     stop_reason = "end_turn" if stop_sequence is None else "stop_sequence"
+    stop_reason = _SCRIPTED_STOPS.get(script.kind or "", stop_reason)
     tokens = max(1, count_text_tokens(len(text)))
     if tokens > request.max_tokens:
         text = text[: request.max_tokens * BYTES_PER_TOKEN]
@@ -77,6 +91,13 @@ def compose_answer(request: MessagesRequest, images: Sequence[MeasuredImage]) ->
         stop_sequence=stop_sequence,
         output_tokens=tokens,
     )
+
+
+def _full_text(request: MessagesRequest, images: Sequence[MeasuredImage]) -> str:
+    """An instance of the schema where there is one, else what was measured; ASCII either way."""
+    if request.schema is None:
+        return _describe(request, images)
+    return json.dumps(instance_of(request.schema, images))
 
 
 def _describe(request: MessagesRequest, images: Sequence[MeasuredImage]) -> str:

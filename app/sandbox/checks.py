@@ -15,6 +15,7 @@ from app.sandbox.narrowing import (
     refuse_others,
     required,
 )
+from app.sandbox.output_format import Schema, read_format, schema_in
 from app.sandbox.prompt import ImageBlock, Part, read_parts
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k")
@@ -70,6 +71,8 @@ class MessagesRequest:
     stream: bool = False
     stop_sequences: tuple[str, ...] = ()
     inference_geo: str = "global"
+    schema: Schema | None = None
+    """What the answer must keep to, by `output_config.format` or by the prompt."""
 
     @property
     def images(self) -> tuple[ImageBlock, ...]:
@@ -123,10 +126,19 @@ def _check_common(body: dict[str, Json]) -> MessagesRequest:
         model=model,
         parts=read_parts(body, prefill_allowed=model.id.startswith(BEFORE_4_6)),
         shows_thinking=_thinking_type(body) in ("adaptive", "enabled"),
+        schema=_schema(body, model),
         fast=as_choice(body.get("speed") or "standard", "speed", ("standard", "fast")) == "fast",
     )
     _check_media_count(request)
+    if request.schema is None:
+        prompted = (schema_in(part.text) for part in reversed(request.parts))
+        return replace(request, schema=next(filter(None, prompted), None))
     return request
+
+
+def _schema(body: dict[str, Json], model: Model) -> Schema | None:
+    given = body.get("output_config")
+    return None if given is None else read_format(as_object(given, "output_config"), model)
 
 
 def _check_media_count(request: MessagesRequest) -> None:

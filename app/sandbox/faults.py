@@ -58,6 +58,12 @@ ERRORS = {
         "invalid_request_error",
         "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
     ),
+    "400-grammar": ErrorFault(
+        400,
+        "invalid_request_error",
+        "The compiled grammar is too large, which would cause performance issues. Simplify your tool schemas or reduce "
+        "the number of strict tools.",
+    ),
     "403": ErrorFault(403, "permission_error", "Your API key does not have permission to use the specified resource."),
     "408": ErrorFault(408, "timeout_error", "Request timed out"),
     "409": ErrorFault(409, "conflict_error", "The request conflicts with another one in progress"),
@@ -122,12 +128,27 @@ class Fault:
         )
 
 
+class CaseCounter:
+    """How often each case has met what it asked for."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._met: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def met(self, case: str, asked: str) -> int:
+        """How often that case has met it, this time included."""
+        met = self._met[case, asked] = self._met.get((case, asked), 0) + 1
+        while len(self._met) > MAX_CASES:
+            self._met.popitem(last=False)
+        return met
+
+
 class FaultCounter:
     """How often each case has met its fault."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._met: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._cases = CaseCounter()
 
     def fault_for(self, request: Request) -> Fault:
         """The fault that this request asks for and is still to meet.
@@ -141,11 +162,7 @@ class FaultCounter:
         fault = parse_fault(text)
         if fault.times is None:
             return fault
-        case = (request.headers.get(CASE_HEADER, ""), text)
-        met = self._met[case] = self._met.get(case, 0) + 1
-        while len(self._met) > MAX_CASES:
-            self._met.popitem(last=False)
-        return fault if met <= fault.times else Fault()
+        return fault if self._cases.met(request.headers.get(CASE_HEADER, ""), text) <= fault.times else Fault()
 
 
 def parse_fault(text: str) -> Fault:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import anyio.to_thread
 import pybase64
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -24,6 +24,7 @@ from app.imaging.tokens import billed_tokens, seen_size
 from app.sandbox.errors import SandboxError, dimensions_too_large, invalid
 from app.sandbox.file_store import StoredFile
 from app.sandbox.journal import ImageRecord
+from app.sandbox.marks import Mark, marked_in, middle_of
 from app.sandbox.prompt import MEDIA_TYPES, ImageBlock
 
 MAX_BASE64_CHARS = 10_485_760
@@ -89,7 +90,10 @@ class OpenedImage:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredImage:
-    """A picture as the model gets it: `size` as stored, `upright` by its orientation, `seen` scaled to the tier."""
+    """A picture as the model gets it: `size` as stored, `upright` by its orientation, `seen` scaled to the tier.
+
+    `marked` is what a question for boxes is answered with, and looked for only where there is one.
+    """
 
     block: ImageBlock
     size: Size
@@ -98,12 +102,20 @@ class MeasuredImage:
     tokens: int
     size_bytes: int
     colours: tuple[Colour, ...]
+    marked: Mark
 
 
 async def examine_images(
-    blocks: Sequence[ImageBlock], tier: VisionTier, find_content: FindContent, note: Callable[[ImageRecord], None]
+    blocks: Sequence[ImageBlock],
+    tier: VisionTier,
+    find_content: FindContent,
+    note: Callable[[ImageRecord], None],
+    *,
+    for_boxes: bool = False,
 ) -> tuple[MeasuredImage, ...]:
     """Every picture, measured in worker threads; `note` gets to know each as soon as its header is read.
+
+    `for_boxes` has what is marked in each looked for.
 
     Raises:
         SandboxError: 400 or 404, one of them is not what the vendor takes.
@@ -114,7 +126,7 @@ async def examine_images(
         opened.append(await anyio.to_thread.run_sync(open_image, block, file))
         note(opened[-1].record)
     check_sides(opened)
-    return tuple([await anyio.to_thread.run_sync(measure_image, image, tier) for image in opened])
+    return tuple([await anyio.to_thread.run_sync(measure_image, image, tier, for_boxes) for image in opened])
 
 
 async def record_upload(path: str, data: bytes) -> ImageRecord | None:
@@ -195,7 +207,11 @@ def base64_chars(size_bytes: int) -> int:
     return -(-size_bytes // 3) * 4
 
 
-def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
+def measure_image(
+    image: OpenedImage,
+    tier: VisionTier,
+    for_boxes: bool = False,  # noqa: FBT001, FBT002 - passed through `run_sync`
+) -> MeasuredImage:
     """What the decoded picture is and costs on a model of that tier.
 
     Raises:
@@ -205,10 +221,11 @@ def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
         with _DECODERS[image.block.media_type](BytesIO(image.data)) as pixels:
             colours = _main_colours(pixels)
             turned = pixels.getexif().get(_EXIF_ORIENTATION) in _QUARTER_TURNS
+            upright = image.size.transposed if turned else image.size
+            seen = seen_size(upright, tier)
+            marked = marked_in(ImageOps.exif_transpose(pixels), seen) if for_boxes else middle_of(seen)
     except Exception as error:  # Decoders raise whatever a broken file makes them stumble over.
         raise unprocessable() from error
-    upright = image.size.transposed if turned else image.size
-    seen = seen_size(upright, tier)
     if image.block.oversized == "error" and seen != upright:
         where = f"{image.block.path}: " if image.block.source == "base64" else ""
         raise invalid(
@@ -216,7 +233,8 @@ def measure_image(image: OpenedImage, tier: VisionTier) -> MeasuredImage:
             f"request and would be downsized to {seen}; scale the image to at most {seen} or set the image's "
             'oversized_image setting to "downsize"'
         )
-    return MeasuredImage(image.block, image.size, upright, seen, billed_tokens(upright, tier), len(image.data), colours)
+    tokens = billed_tokens(upright, tier)
+    return MeasuredImage(image.block, image.size, upright, seen, tokens, len(image.data), colours, marked)
 
 
 def unprocessable() -> SandboxError:

@@ -23,6 +23,7 @@ SHOWN_HEADERS = (
     "idempotency-key",
     "user-agent",
     "x-stainless-retry-count",
+    "x-vision-proxy-sandbox-answer",
     "x-vision-proxy-sandbox-case",
     "x-vision-proxy-sandbox-fault",
 )

@@ -15,6 +15,7 @@ from app.sandbox.faults import fail, refuse_images
 from app.sandbox.images import examine_images
 from app.sandbox.reading import read_key, read_object, read_workspace
 from app.sandbox.replies import reply_json, reply_stream
+from app.sandbox.shaping import wants_boxes
 from app.sandbox.state import State
 
 
@@ -29,18 +30,20 @@ def routes(state: State) -> list[Route]:
 async def _create_message(state: State, request: Request) -> Response:
     key = read_key(request)
     fault = state.faults.fault_for(request)
+    script = state.scripts.script_for(request)
     body = await _read_noted(request)
     version, beta = request.headers.get("anthropic-version", ""), "anthropic-beta" in request.headers
     asked = check_message(body, version=version, beta=beta)
     visit = visit_of(request)
     visit.stream = asked.stream
     find_file = partial(state.files.find_content, read_workspace(request), now=state.clock())
-    images = await examine_images(asked.images, asked.model.tier, find_file, visit.images.append)
+    boxes = asked.schema is not None and wants_boxes(asked.schema)
+    images = await examine_images(asked.images, asked.model.tier, find_file, visit.images.append, for_boxes=boxes)
     check_context(count_prefixes(asked, images)[-1] + OVERHEAD_TOKENS, asked.model)
     await fail(fault, request, streams=asked.stream)
     refuse_images(fault, asked.images, images)
 
-    answer = compose_answer(asked, images)
+    answer = compose_answer(asked, images, script)
     bill = (await bill_input(asked, images, key, state.cache)).with_output(answer.output_tokens)
     if asked.stream:
         return reply_stream(request, answer, bill, fault)

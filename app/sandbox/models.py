@@ -106,7 +106,7 @@ def _capabilities(model: Model) -> dict[str, Json]:
         "image_input": yes,
         "pdf_input": yes,
         "server_tools": {"supported": True, "code_execution": yes, "web_search": yes},
-        "structured_outputs": yes,
+        "structured_outputs": {"supported": model.structured_outputs},
         "thinking": {
             "supported": True,
             "types": {

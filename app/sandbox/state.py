@@ -8,6 +8,7 @@ from app.sandbox.clock import Clock, now_utc
 from app.sandbox.faults import FaultCounter
 from app.sandbox.file_store import FileStore
 from app.sandbox.journal import Journal
+from app.sandbox.scripts import ScriptCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +19,6 @@ class State:
     journal: Journal = field(default_factory=Journal)
     cache: PromptCache = field(default_factory=PromptCache)
     faults: FaultCounter = field(default_factory=FaultCounter)
+    scripts: ScriptCounter = field(default_factory=ScriptCounter)
     files: FileStore = field(default_factory=FileStore)
     batches: BatchStore = field(default_factory=BatchStore)

@@ -52,7 +52,7 @@ def stream_events(answer: Answer, bill: Bill) -> Iterator[Event]:
             "delta": {
                 "stop_reason": answer.stop_reason,
                 "stop_sequence": answer.stop_sequence,
-                "stop_details": None,
+                "stop_details": answer.stop_details,
             },
             "usage": bill.cumulative(),
         },

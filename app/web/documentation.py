@@ -23,6 +23,8 @@ def _example(name: str) -> OpenApi:
 
 
 ANALYZE_EXAMPLE = {"application/json": {"example": _example("analyze.json")}}
+EXTRACT_EXAMPLE = {"application/json": {"example": _example("extract.json")}}
+LOCATE_EXAMPLE = {"application/json": {"example": _example("locate.json")}}
 ESTIMATE_EXAMPLE = {"application/json": {"example": _example("estimate.json")}}
 NORMALIZED_FILES: OpenApi = {
     media_type: {"schema": {"type": "string", "format": "binary"}}
@@ -129,6 +131,23 @@ _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     ),
     UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
 )
+_BILLED: dict[str, Any] = {"usage": {"input_tokens": 4801, "output_tokens": 212}, "cost_usd": 0.011722}
+_READING_EXAMPLES: tuple[AppError, ...] = (
+    AppError(ErrorCode.INVALID_SCHEMA, "schema: $.properties.total.type: 'numbr' is not valid", field="schema"),
+    AppError(
+        ErrorCode.SCHEMA_REFUSED, "the Claude API refused the schema: The compiled grammar is too large", cost_usd=0
+    ),
+    AppError(
+        ErrorCode.SCHEMA_MISMATCH,
+        "the answer is not valid by the schema: $.total: 'twelve' is not of type 'number'",
+        place="$.total",
+        faults=["$.total: 'twelve' is not of type 'number'"],
+        text='{"total": "twelve"}',
+        **_BILLED,
+    ),
+    AppError(ErrorCode.ANSWER_REFUSED, "Claude declined to answer", stop_reason="refusal", **_BILLED),
+    AppError(ErrorCode.ANSWER_CUT, "the answer was cut at max_tokens, 64", stop_reason="max_tokens", **_BILLED),
+)
 _SPENDING_ONLY = frozenset(
     {
         *(ErrorCode.BUDGET_EXHAUSTED, ErrorCode.MAX_COST_EXCEEDED, ErrorCode.RATE_LIMITED),
@@ -214,14 +233,22 @@ def body_of(fields: type[AnalyzeFields]) -> OpenApi:
 
 
 def responses_with(
-    model: type[BaseModel] | None, content: OpenApi, *, spends: bool = False, streams: bool = False
+    model: type[BaseModel] | None,
+    content: OpenApi,
+    *,
+    spends: bool = False,
+    streams: bool = False,
+    reads: bool = False,
 ) -> dict[int | str, OpenApi]:
-    """Every answer of a route: the good one, and each error it can give with an example by its code."""
+    """Every answer of a route: the good one, and each error it can give with an example by its code.
+
+    `reads` says that the answer of the model is read by a schema.
+    """
     good: OpenApi = {"description": "Done.", "content": {**content, **(_STREAM if streams else {})}}
     if model is not None:
         good["model"] = model
     errors = [error for error in _EXAMPLES if spends or error.code not in _SPENDING_ONLY]
-    return {200: good, **_errors([*errors, *_UPSTREAM_EXAMPLES])}
+    return {200: good, **_errors([*errors, *(_READING_EXAMPLES if reads else ()), *_UPSTREAM_EXAMPLES])}
 
 
 def managing(fields: type[BaseModel] | None = None) -> OpenApi:

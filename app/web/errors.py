@@ -23,6 +23,7 @@ class Status(NamedTuple):
 STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.INVALID_REQUEST: Status(400, "invalid_request_error"),
     ErrorCode.UNKNOWN_FIELD: Status(400, "invalid_request_error"),
+    ErrorCode.INVALID_SCHEMA: Status(400, "invalid_request_error"),
     ErrorCode.NO_IMAGE: Status(400, "invalid_request_error"),
     ErrorCode.EMPTY_IMAGE: Status(400, "invalid_request_error"),
     ErrorCode.INVALID_BASE64: Status(400, "invalid_request_error"),
@@ -51,6 +52,10 @@ STATUSES: Mapping[ErrorCode, Status] = {
     ErrorCode.BODY_TOO_SLOW: Status(408, "timeout_error"),
     ErrorCode.BODY_TOO_LARGE: Status(413, "request_too_large"),
     ErrorCode.IMAGE_TOO_LARGE: Status(413, "request_too_large"),
+    ErrorCode.SCHEMA_REFUSED: Status(400, "invalid_request_error"),
+    ErrorCode.SCHEMA_MISMATCH: Status(422, "invalid_request_error"),
+    ErrorCode.ANSWER_REFUSED: Status(422, "invalid_request_error"),
+    ErrorCode.ANSWER_CUT: Status(422, "invalid_request_error"),
     ErrorCode.RATE_LIMITED: Status(429, "rate_limit_error"),
     ErrorCode.BUSY: Status(429, "rate_limit_error"),
     ErrorCode.CLIENT_CLOSED: Status(499, "invalid_request_error"),

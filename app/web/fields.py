@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
 from app.domain import DetailLevel
 from app.errors import AppError, ErrorCode
@@ -72,6 +72,37 @@ class AnalyzeFields(BaseModel):
     stream: Annotated[bool, Field(description="Answer with server-sent events.")] = False
 
 
+class ExtractFields(AnalyzeFields):
+    """What `/v1/extract` takes besides the pictures."""
+
+    schema_text: Annotated[
+        str,
+        Field(alias="schema", description="JSON Schema of the data, Draft 2020-12 unless `$schema` names another."),
+        WithJsonSchema({"type": "object", "description": "JSON Schema of the data; in a form also as a file."}),
+    ]
+    structured: Annotated[
+        bool, Field(description="Hold the model to the schema where it can be; else the schema goes into the prompt.")
+    ] = True
+
+
+class LocateFields(AnalyzeFields):
+    """What `/v1/locate` takes besides the pictures."""
+
+    target: Annotated[str, Field(min_length=1, max_length=4_000, description="What to find, such as `every table`.")]
+
+    @field_validator("detail")
+    @classmethod
+    def _seen_as_sent(cls, detail: DetailLevel) -> DetailLevel:
+        """The detail, unless the model would not see the picture as it was sent.
+
+        Raises:
+            ValueError: `original` leaves scaling down to the vendor.
+        """
+        if detail == "original":
+            raise ValueError("boxes need a picture of the size that the model sees; every other level gives one")
+        return detail
+
+
 class EstimateFields(AnalyzeFields):
     """What `/v1/estimate` takes besides the pictures."""
 
@@ -112,10 +143,15 @@ def validated(model: type[_Fields], values: dict[str, object]) -> _Fields:
         raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name) from None
 
 
+def field_names(model: type[BaseModel]) -> list[str]:
+    """What the fields are called on the wire."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def unknown_field(name: str, model: type[BaseModel]) -> AppError:
     """The refusal of a field that does not exist here."""
     native = issubclass(model, AnalyzeFields)
-    known = [*model.model_fields, *(("image", "image_url", "file_id", "messages", "extra") if native else ())]
+    known = [*field_names(model), *(("image", "image_url", "file_id", "messages", "extra") if native else ())]
     return AppError(
         ErrorCode.UNKNOWN_FIELD,
         f"{name[:100]}: there is no such field; known are {', '.join(known)}",

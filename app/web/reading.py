@@ -31,7 +31,7 @@ from app.pipeline import (
 )
 from app.settings import Settings
 from app.web.bodies import off_loop, read_body, read_chunks
-from app.web.fields import AnalyzeFields, unknown_field, validated
+from app.web.fields import AnalyzeFields, field_names, unknown_field, validated
 from app.web.forms import FormPart, read_form
 from app.web.gate import room_of
 from app.web.names import bare_name
@@ -41,6 +41,12 @@ FORWARDED_PREFIXES = ("anthropic-", "x-vision-proxy-sandbox-")
 
 _IMAGE_NAMES = frozenset({"image", "images", "images[]", "file"})
 _JSON_TEXT = frozenset({"thinking", "stop_sequences"})
+_ALSO_FILES = frozenset({"schema"})
+"""Texts that a form may hold as a file."""
+
+_UNREAD = frozenset({"schema"})
+"""JSON that is judged elsewhere, as the text it came as."""
+
 _REPEATABLE = frozenset({"stop_sequences"})
 
 
@@ -99,6 +105,7 @@ class Received:
             url_mode=self.url_mode,
             notices=self.question.notices,
             room=self.room,
+            calls=self.question.calls,
         )
 
 
@@ -199,7 +206,7 @@ def _from_form(
     for part in parts:
         if part.name in _IMAGE_NAMES:
             images.append(_uploaded(part))
-        elif part.is_file:
+        elif part.is_file and part.name not in _ALSO_FILES.intersection(field_names(model)):
             raise _not_a_text(part.name, model)
         elif part.name == "image_url":
             images.append(RemoteImage(_text_of(part)))
@@ -219,7 +226,7 @@ def _from_form(
 
 
 def _not_a_text(name: str, model: type[AnalyzeFields]) -> AppError:
-    if name in model.model_fields:
+    if name in field_names(model):
         message = f"{name}: this field takes text, not a file"
         return AppError(ErrorCode.INVALID_REQUEST, message, field=name, hint=f"with curl write -F '{name}=<file.txt'")
     return unknown_field(name, model)
@@ -233,7 +240,9 @@ def _from_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, object], li
     images += [RemoteImage(url) for url in _texts(members.pop("image_url", None), "image_url")]
     images += [FileImage(file_id) for file_id in _texts(members.pop("file_id", None), "file_id")]
     messages, extra = members.pop("messages", None), members.pop("extra", None)
-    values: dict[str, object] = {name: decode_any(raw, name) for name, raw in members.items()}
+    values: dict[str, object] = {
+        name: bytes(raw).decode() if name in _UNREAD else decode_any(raw, name) for name, raw in members.items()
+    }
     return values, images, _Passed(messages, _extra(extra))
 
 

@@ -235,9 +235,9 @@ def test_a_fault_that_is_not_known_is_refused_with_those_that_are(client: httpx2
 
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].endswith(
-        "known are 400-spend, 403, 408, 409, 429, 429-spend, 500, 504, 529, cut, cut-before, garbage, error-event, "
-        "dimensions, bytes, hold, dimensions=PIXELS, slow=SECONDS, drip=SECONDS, retry-after=SECONDS, times=N, at most "
-        "one of the first kind"
+        "known are 400-spend, 400-grammar, 403, 408, 409, 429, 429-spend, 500, 504, 529, cut, cut-before, garbage, "
+        "error-event, dimensions, bytes, hold, dimensions=PIXELS, slow=SECONDS, drip=SECONDS, retry-after=SECONDS, "
+        "times=N, at most one of the first kind"
     )
 
 

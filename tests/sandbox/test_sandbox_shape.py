@@ -20,6 +20,10 @@ def asking(**fields: Json) -> dict[str, Json]:
     return message_body(text_block("hello"), **fields)
 
 
+def formatted(schema: dict[str, Json]) -> dict[str, Json]:
+    return {"format": {"type": "json_schema", "schema": schema}}
+
+
 def turns(*messages: Json, **fields: Json) -> dict[str, Json]:
     return asking(messages=[*messages], **fields)
 
@@ -86,6 +90,26 @@ REFUSED: list[tuple[dict[str, Json], str]] = [
         "thinking.type: 'adaptive' is not supported by claude-haiku-4-5-20251001",
     ),
     (
+        asking(output_config=formatted({"type": "object"})),
+        "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false",
+    ),
+    (
+        asking(output_config=formatted({"type": "integer", "minimum": 1, "maximum": 2})),
+        "output_config.format.schema: For 'integer' type, properties maximum, minimum are not supported",
+    ),
+    (
+        asking(output_config=formatted({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}})),
+        "output_config.format.schema: Circular reference detected in schema definitions: #/$defs/a -> #/$defs/a",
+    ),
+    (
+        asking(output_config=formatted({"type": "array", "items": {"type": "string"}, "minItems": 2})),
+        "output_config.format.schema: For 'array' type, 'minItems' values other than 0 or 1 are not supported",
+    ),
+    (
+        asking(output_config=formatted({"enum": [["a"]]})),
+        "output_config.format.schema: Enum values must be strings, numbers, booleans or null",
+    ),
+    (
         asking(thinking={"type": "disabled"}, model="claude-haiku-5-5", output_config={"effort": "max"}),
         "thinking.type: 'disabled' is not supported by claude-haiku-5-5 at effort 'max'",
     ),
@@ -126,7 +150,8 @@ TAKEN: list[dict[str, Json]] = [
     asking(thinking=THINKS_ENABLED, model=STANDARD_MODEL, max_tokens=1025),
     asking(system=[text_block("be brief", cache_control=CACHED)], metadata={"user_id": "u"}, service_tier="auto"),
     asking(tools=[{"name": "f", "input_schema": {"type": "object"}}], tool_choice={"type": "auto"}),
-    asking(output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}}),
+    asking(output_config=formatted({"type": "object", "additionalProperties": False})),
+    asking(output_config=formatted({"type": "array", "items": {"type": ["string", "null"]}, "minItems": 1})),
     message_body(*[text_block("x", cache_control=CACHED)] * 4),
     message_body({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="}}),
 ]
