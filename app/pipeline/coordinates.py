@@ -1,7 +1,6 @@
 """A box that Claude gives, in the picture as it sees it, into a box of the file that was uploaded."""
 
 from collections.abc import Sequence
-from math import isfinite
 from typing import NamedTuple
 
 from app.domain import Page, Tile
@@ -9,6 +8,8 @@ from app.pipeline.reports import ImageReport
 
 _CORNERS = 4
 _POINT_DIGITS = 2
+_FAR = 1e9
+"""Farther away nothing is meant; an integer of JSON may be larger than any float."""
 
 
 class Box(NamedTuple):
@@ -30,7 +31,7 @@ def original_box(sent_box: Sequence[float], report: ImageReport) -> Box | None:
     it: what the model sees is one resize away from the upright original, whatever else was done to the file.
     Source: https://platform.claude.com/docs/en/build-with-claude/vision-coordinates, seen 2026-08-22.
     """
-    if len(sent_box) != _CORNERS or not all(map(isfinite, sent_box)):
+    if len(sent_box) != _CORNERS or not all(-_FAR <= edge <= _FAR for edge in sent_box):
         return None
     across = _span(sent_box[0], sent_box[2], report.seen.width_px)
     down = _span(sent_box[1], sent_box[3], report.seen.height_px)

@@ -38,8 +38,10 @@ def _faults(value: Json, validator: Validator) -> list[Fault]:
     if depth_of(value) > MAX_DEPTH:
         return [Fault("$", f"it is nested deeper than {MAX_DEPTH}")]
     try:
-        json.dumps(value, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
         return [Fault("$", "a text in it holds half of a surrogate pair")]
+    except ValueError:
+        return [Fault("$", "a number in it is too large")]
     errors = gravest(validator.iter_errors(value))[:MAX_FAULTS]
     return [Fault(error.json_path, error.message[:_MAX_MESSAGE_CHARS]) for error in errors]
