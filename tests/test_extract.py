@@ -390,3 +390,23 @@ def test_a_stream_that_ends_without_data_says_what_it_cost(fresh: httpx2.Client,
     details = data["error"]["details"]
     assert (name, details["error_code"]) == ("error", "schema_mismatch")
     assert details["cost_usd"] == the_row(fresh)["cost_usd"] > 0
+
+
+def test_a_repeat_under_the_same_key_gets_the_same_data_unpaid(fresh: httpx2.Client, photo: Maker) -> None:
+    sent: dict[str, Any] = {"files": {"image": ("a.jpg", photo(64, 48))}, "data": {"schema": json.dumps(EXACT)}}
+
+    first, again = (fresh.post("/v1/extract", headers={"idempotency-key": "once"}, **sent) for _ in range(2))
+
+    assert first.json() == again.json()
+    assert len(rows(fresh)) == 1
+
+
+def test_a_failure_that_was_paid_for_is_not_paid_for_again(fresh: httpx2.Client, photo: Maker) -> None:
+    headers = {"idempotency-key": "once", "x-vision-proxy-sandbox-answer": "no-json"}
+    sent: dict[str, Any] = {"files": {"image": ("a.jpg", photo(64, 48))}, "data": {"schema": json.dumps(EXACT)}}
+
+    first, again = (fresh.post("/v1/extract", headers=headers, **sent) for _ in range(2))
+
+    assert told(first) == told(again) == (422, "schema_mismatch")
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(rows(fresh)) == 1
