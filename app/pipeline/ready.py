@@ -123,9 +123,10 @@ async def streaming(
             services,
             lambda ready: opened.enter_async_context(services.upstream.stream(ready.call(MESSAGES))),
         )
-        room, ready = request.room, sent.without_bytes()
+        last, room = request.calls == 1, request.room
+        ready = sent.without_bytes() if last else sent  # a second turn sends the body once more
         del request, first, sent  # a stream can last minutes, and needs none of their bytes
-        if room is not None:
+        if room is not None and last:
             room.leave()
         yield ready, events
 
