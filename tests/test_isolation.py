@@ -2,7 +2,7 @@
 
 A route that shows or uses something owned has a `Check`; one that does not is in `NOTHING_OWNED`.
 Whoever adds a kind of thing that a key owns adds its name to `Owned.marks`, and the routes that show it to `CHECKS`.
-An idempotent answer is one: its `Check` sends the `idempotency-key` of the owner's first request again.
+Every route that reads an `Idempotency-Key` has a body in `SPENDING`.
 """
 
 import base64
@@ -65,6 +65,14 @@ def _by_file(owned: Owned) -> dict[str, Any]:
     return {"json": {"model": MODEL, "images": [{"file_id": owned.file_id}]}}
 
 
+def _for_data(owned: Owned) -> dict[str, Any]:
+    return {"json": {**_by_file(owned)["json"], "schema": {"type": "object"}}}
+
+
+def _for_boxes(owned: Owned) -> dict[str, Any]:
+    return {"json": {**_by_file(owned)["json"], "target": "every table"}}
+
+
 def _message(owned: Owned) -> dict[str, Any]:
     image = {"type": "image", "source": {"type": "file", "file_id": owned.file_id}}
     return {"model": MODEL, "messages": [{"role": "user", "content": [image]}]}
@@ -84,6 +92,8 @@ CHECKS = [
     Check("GET", "/v1/files/{file_id}/content", refused=404),
     Check("DELETE", "/v1/files/{file_id}", refused=404),
     Check("POST", "/v1/analyze", _by_file, refused=404),
+    Check("POST", "/v1/extract", _for_data, refused=404),
+    Check("POST", "/v1/locate", _for_boxes, refused=404),
     Check("POST", "/v1/estimate", _by_file, refused=404),
     Check("POST", "/v1/normalize", _by_file, refused=404),
     Check("POST", "/v1/messages", lambda owned: {"json": {**_message(owned), "max_tokens": 9}}, refused=404),
@@ -108,6 +118,16 @@ NOTHING_OWNED = {
     ("POST", "/v1/tokens"),  # as above
 }
 
+_ASKED = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "What?"}]}
+
+SPENDING: dict[str, Callable[[str], dict[str, Any]]] = {
+    "/v1/analyze": lambda data: {"images": [{"data": data}]},
+    "/v1/extract": lambda data: {"images": [{"data": data}], "schema": {"type": "object"}},
+    "/v1/locate": lambda data: {"images": [{"data": data}], "target": "every table"},
+    "/v1/messages": lambda _: _ASKED,
+    "/v1/messages/batches": lambda _: {"requests": [{"custom_id": "a", "params": _ASKED}]},
+}
+
 
 @pytest.fixture
 def owned(start_service: StartService, photo: Maker) -> Owned:
@@ -118,8 +138,7 @@ def owned(start_service: StartService, photo: Maker) -> Owned:
     file_id = service.post("/v1/files", files={"file": ("a.jpg", picture)}, headers=headers).json()["id"]
     body = {"model": MODEL, "images": [{"data": base64.b64encode(picture).decode()}]}
     answer = service.post("/v1/analyze", json=body, headers=headers).json()
-    asked = {"model": MODEL, "max_tokens": 9, "messages": [{"role": "user", "content": "What?"}]}
-    batch = {"requests": [{"custom_id": "a", "params": asked}]}
+    batch = SPENDING["/v1/messages/batches"]("")
     batch_id = service.post("/v1/messages/batches", json=batch, headers=headers).json()["id"]
     return Owned(service, headers, {"x-api-key": other["key"]}, owner["id"], file_id, batch_id, answer["request_id"])
 
@@ -147,3 +166,27 @@ def test_what_belongs_to_one_key_is_invisible_to_another(owned: Owned, check: Ch
     else:
         assert stranger.status_code == check.refused, stranger.text
         assert owner.status_code not in {403, 404}, owner.text
+
+
+def test_every_route_that_reads_an_idempotency_key_is_asked(service: httpx2.Client) -> None:
+    described = service.get("/openapi.json").json()["paths"]
+    reading = {
+        path
+        for path, verbs in described.items()
+        if any(one["name"] == "Idempotency-Key" for one in verbs.get("post", {}).get("parameters", []))
+    }
+
+    assert reading == set(SPENDING)
+
+
+@pytest.mark.parametrize("path", SPENDING)
+def test_the_answer_kept_for_one_key_is_not_given_to_another(owned: Owned, photo: Maker, path: str) -> None:
+    asked = SPENDING[path](base64.b64encode(photo(64, 48)).decode())
+
+    answers = [
+        owned.service.post(path, json=asked, headers={**headers, "idempotency-key": "one"}).raise_for_status()
+        for headers in (owned.owner, owned.stranger, owned.owner)
+    ]
+
+    assert [answer.headers.get("idempotent-replayed") for answer in answers] == [None, None, "true"]
+    assert answers[0].json()["id"] != answers[1].json()["id"]

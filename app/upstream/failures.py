@@ -82,7 +82,7 @@ def from_event(event: Mapping[str, Json], request_id: str | None) -> UpstreamErr
 
 
 def _from_status(error: "anthropic.APIStatusError") -> UpstreamError:
-    if not 400 <= error.status_code <= 599:  # noqa: PLR2004 - the statuses of errors
+    if not 300 <= error.status_code <= 599:  # noqa: PLR2004 - what is no success
         return unreachable(f"the Claude API answered with the status {error.status_code}, which is none of its own")
     return UpstreamError(
         ErrorCode.UPSTREAM_ERROR,
