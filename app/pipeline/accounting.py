@@ -77,10 +77,14 @@ class Account:
             self._sent, self._status = False, error.raw.status
             self._upstream_request_id = error.request_id
 
-    def billed(self, usage: Usage, cost: Cost | None, upstream_request_id: str | None) -> None:
-        """What the vendor has said so far that it cost; nothing where it has not said."""
+    def billed(self, usage: Usage, cost: Cost | None, upstream_request_id: str | None, *, whole: bool) -> None:
+        """What the vendor has said that it cost; nothing where it has not said.
+
+        Of an answer that is not `whole` nobody knows: a stream counts its output tokens at the end alone, and what was
+        read until then would be as good as free to whoever leaves just before it.
+        """
         if usage:
-            self._sent, self._status = False, _GOOD
+            self._sent, self._status = not whole, _GOOD
             self._usage, self._upstream_request_id = usage, upstream_request_id
             self._cost_usd = None if cost is None else cost.total_usd
 

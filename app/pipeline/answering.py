@@ -67,7 +67,7 @@ async def stream(request: VisionRequest, services: Services, watch: Stopwatch) -
         try:
             yield answering
         finally:
-            bill(ready, answering.message, events.request_id, services)
+            bill(ready, answering.message, events.request_id, services, whole=answering.billed_whole)
 
 
 async def normalize(request: VisionRequest, services: Services) -> list[SentImage]:
@@ -148,6 +148,11 @@ class AnswerStream:
     def message(self) -> dict[str, Json]:
         """The answer as far as it has come."""
         return self._builder.message
+
+    @property
+    def billed_whole(self) -> bool:
+        """Whether the vendor has said all of what it bills."""
+        return self._builder.billed_whole
 
     @property
     def complete(self) -> bool:

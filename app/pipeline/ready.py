@@ -199,11 +199,18 @@ async def accounted(ready: Ready, call: Callable[[Ready], Awaitable[_Reply]]) ->
         raise
 
 
-def bill(ready: Ready, message: Mapping[str, Json], upstream_request_id: str | None, services: Services) -> Cost | None:
-    """The cost of an answer, whole or as far as it has come, put down in the account of the request."""
+def bill(
+    ready: Ready,
+    message: Mapping[str, Json],
+    upstream_request_id: str | None,
+    services: Services,
+    *,
+    whole: bool = True,
+) -> Cost | None:
+    """The cost of an answer, `whole` or as far as it has come, put down in the account of the request."""
     cost, usage = cost_of(message, ready.model.id, ready.image_tokens, services), message.get("usage")
     if ready.account is not None:
-        ready.account.billed(usage if isinstance(usage, dict) else {}, cost, upstream_request_id)
+        ready.account.billed(usage if isinstance(usage, dict) else {}, cost, upstream_request_id, whole=whole)
     return cost
 
 

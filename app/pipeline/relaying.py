@@ -86,7 +86,7 @@ async def relay_stream(request: VisionRequest, services: Services, watch: Stopwa
         try:
             yield relayed
         finally:
-            bill(ready, relayed.message, events.request_id, services)
+            bill(ready, relayed.message, events.request_id, services, whole=relayed.billed_whole)
 
 
 class RelayedStream:
@@ -160,6 +160,11 @@ class RelayedStream:
 
     def _cost(self) -> Cost | None:
         return cost_of(self._bill.message, self._ready.model.id, self.image_tokens, self._services)
+
+    @property
+    def billed_whole(self) -> bool:
+        """Whether the vendor has said all of what it bills."""
+        return self._bill.billed_whole
 
     @property
     def complete(self) -> bool:

@@ -26,6 +26,11 @@ class MessageBuilder:
         """What has been reported as billed so far: the start's figures, overlaid by those of later events."""
         return _object(self.message.get("usage"))
 
+    @property
+    def billed_whole(self) -> bool:
+        """Whether the vendor has said all of what it bills: the last of it comes with the reason of the stop."""
+        return self.complete or self.message.get("stop_reason") is not None
+
     def add(self, event: JsonObject) -> str:
         """Take in one event; gives the piece of answer text that it holds, mostly none."""
         match event.get("type"):
