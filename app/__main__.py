@@ -12,7 +12,7 @@ from types import FrameType
 
 import uvicorn
 
-from app.database.failures import DatabaseUnusableError
+from app.database.failures import DATABASE_FAILURES, DatabaseUnusableError, cause_of
 from app.database.sql import open_database
 from app.errors import AppError
 from app.key_commands import add_key_commands
@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except (SettingsError, DatabaseUnusableError, AppError) as error:
         print(f"vision-proxy: {error}", file=sys.stderr)
-        return 2
+    except DATABASE_FAILURES as error:
+        print(f"vision-proxy: the database failed: {cause_of(error)}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

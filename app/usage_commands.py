@@ -10,7 +10,6 @@ import csv
 import sys
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, get_args
 
@@ -21,8 +20,8 @@ from app.database.sql import Database, open_database
 from app.ledger import EntryState, GroupBy, UsageReport
 from app.ledger.sql.reporting import read_page, read_usage
 from app.settings import load_settings
-from app.web.fields import validated
-from app.web.usage import MOST_ENTRIES, EntryBody, SumBody, UsageBody, in_utc, ledger_csv, usage_body
+from app.web.fields import UtcInstant, validated
+from app.web.usage import MOST_ENTRIES, EntryBody, SumBody, UsageBody, ledger_csv, no_formula, usage_body
 
 _COUNTS = ("requests", "images", "input", "output", "cache_read", "cache_creation")
 _AMOUNTS = ("cost_usd", "unknown_usd")
@@ -35,8 +34,8 @@ class _Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: Annotated[datetime | None, Field(alias="from")] = None
-    to: datetime | None = None
+    since: Annotated[UtcInstant | None, Field(alias="from")] = None
+    to: UtcInstant | None = None
     key: str | None = None
     state: EntryState | None = None
     limit: Annotated[int, Field(ge=1)] = 100
@@ -93,7 +92,7 @@ async def _sums(options: argparse.Namespace) -> int:
 
 async def _report(database: Database, filters: _Filters, group_by: GroupBy) -> UsageReport:
     async with database.reading() as connection:
-        return await read_usage(connection, filters.key_ids, in_utc(filters.since), in_utc(filters.to), group_by)
+        return await read_usage(connection, filters.key_ids, filters.since, filters.to, group_by)
 
 
 async def _requests(options: argparse.Namespace) -> int:
@@ -115,8 +114,8 @@ async def _pages(database: Database, filters: _Filters) -> AsyncGenerator[list[E
                 connection,
                 state=filters.state,
                 key_ids=filters.key_ids,
-                since=in_utc(filters.since),
-                until=in_utc(filters.to),
+                since=filters.since,
+                until=filters.to,
                 limit=min(left, MOST_ENTRIES),
                 after=after,
             )
@@ -153,7 +152,8 @@ def _write_csv(rows: Iterable[Mapping[str, object]]) -> None:
     writer: csv.DictWriter[str] = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({**row, **{name: f"{row[name]:.9f}" for name in _AMOUNTS}})
+        exact = {name: f"{row[name]:.9f}" for name in _AMOUNTS}
+        writer.writerow({**row, **exact, "key": no_formula(row["key"])})
 
 
 def _write_table(rows: Sequence[Mapping[str, object]], group_by: GroupBy) -> None:

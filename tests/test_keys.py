@@ -458,6 +458,19 @@ def test_two_admins_that_revoke_each_other_at_once_leave_one(start_service: Star
     assert sorted(answer.status_code for answer in answers) in ([200, 400], [200, 401])
 
 
+def test_an_end_beyond_the_calendar_is_refused(locked: httpx2.Client) -> None:
+    made = create(locked)
+    never = {"name": "x", "expires_at": "9999-12-31T23:59:59-12:00"}
+
+    answers = [
+        locked.post("/v1/keys", json=never, headers=AS_ADMIN),
+        locked.patch(f"/v1/keys/{made['id']}", json=never, headers=AS_ADMIN),
+    ]
+
+    assert [told(answer) for answer in answers] == [(400, "invalid_request")] * 2
+    assert {answer.json()["error"]["details"]["field"] for answer in answers} == {"expires_at"}
+
+
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`vision-proxy ARGUMENTS`, once it has ended."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_")} | variables

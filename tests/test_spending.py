@@ -136,10 +136,9 @@ def test_a_client_that_leaves_during_a_call_leaves_its_bound(
         service.post("/v1/analyze", files={"image": photo(64, 48)}, headers=headers, timeout=1)
     sandbox.get("/sandbox/journal", params={"settled": "true"})
 
-    while not (found := rows(service, state="unknown")):
-        assert rows(service, state="reserved"), "it is settled otherwise"
-
-    assert found[0]["bound_usd"] > 0
+    row = the_row(service)
+    assert row["state"] == "unknown"
+    assert row["bound_usd"] > 0
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
@@ -357,6 +356,32 @@ def test_sums_by_key_have_its_name_and_its_id(kept: httpx2.Client, photo: Maker)
     assert (group["key"], group["id"]) == ("billing", key["id"])
 
 
+@pytest.mark.parametrize("path", ["/v1/usage", "/v1/usage/requests"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("from", "yesterday"),
+        ("from", "0001-01-01T00:00:00+12:00"),
+        ("to", "9999-12-31T23:59:59-12:00"),
+        ("key", "\0"),
+    ],
+)
+def test_a_filter_that_is_none_is_refused_as_everything_else_is(
+    start_service: StartService, database_url: str, path: str, name: str, value: str
+) -> None:
+    response = start_service(database_url=database_url).get(path, params={name: value})
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"]) == (400, "invalid_request_error")
+    assert (error["details"]["error_code"], error["details"]["field"]) == ("invalid_request", name)
+
+
+def test_a_group_that_there_is_not_is_refused_and_those_that_are_named(fresh: httpx2.Client) -> None:
+    error = fresh.get("/v1/usage", params={"group_by": "colour"}).json()["error"]
+
+    assert error["message"] == "group_by: Input should be 'key', 'model', 'day' or 'endpoint'"
+
+
 def test_a_token_sees_no_usage(kept: httpx2.Client) -> None:
     key = made(kept)["key"]
     token = kept.post("/v1/tokens", json={"ttl_s": 60}, headers={"x-api-key": key}).json()["token"]
@@ -364,6 +389,53 @@ def test_a_token_sees_no_usage(kept: httpx2.Client) -> None:
     response = kept.get("/v1/usage", headers={"x-api-key": token})
 
     assert (response.status_code, response.json()["error"]["details"]["error_code"]) == (403, "endpoint_not_allowed")
+
+
+def bound(service: httpx2.Client, photo: Maker, **fields: object) -> float:
+    """What that request was reserved with, whatever the vendor made of it."""
+    service.post("/v1/messages", json=message(photo, **fields))
+    return rows(service)[0]["bound_usd"]
+
+
+def test_a_number_of_tokens_that_only_the_vendor_can_read_is_as_many_as_the_model_gives(
+    fresh: httpx2.Client, photo: Maker
+) -> None:
+    least = bound(fresh, photo, max_tokens=64_000)
+
+    assert all(bound(fresh, photo, max_tokens=odd) > least for odd in ("64000", 64000.0, [64000]))
+
+
+def test_a_fallback_is_in_the_bound(fresh: httpx2.Client, photo: Maker) -> None:
+    alone = [bound(fresh, photo, model=model, fallbacks=[]) for model in ("claude-haiku-4-5", "claude-opus-4-8")]
+
+    both = bound(fresh, photo, model="claude-haiku-4-5", fallbacks=[{"model": "claude-opus-4-8"}])
+
+    assert both == pytest.approx(sum(alone))
+
+
+@pytest.mark.parametrize("fallbacks", [[{"model": "nobody-s"}], [{"model": f"claude-opus-{n}"} for n in range(30)]])
+def test_fallbacks_without_a_price_are_refused_to_a_key_with_a_budget(
+    kept: httpx2.Client, photo: Maker, fallbacks: list[dict[str, str]]
+) -> None:
+    key = made(kept, budget_usd=100)["key"]
+
+    asked = message(photo, fallbacks=fallbacks)
+    error = kept.post("/v1/messages", json=asked, headers={"x-api-key": key}).json()["error"]
+
+    assert error["details"]["error_code"] == "max_cost_exceeded"
+    assert fallbacks[0]["model"] in error["message"]
+
+
+@pytest.mark.parametrize(("odd", "status"), [(-1, 400), (10**13, 402), (10**30, 402)])
+def test_a_number_of_tokens_beyond_sense_is_no_matter_of_prices(
+    kept: httpx2.Client, photo: Maker, odd: int, status: int
+) -> None:
+    key = made(kept, budget_usd=1)["key"]
+
+    asked = message(photo, max_tokens=odd)
+    response = kept.post("/v1/messages", json=asked, headers={"x-api-key": key})
+
+    assert (response.status_code, "price" in response.text) == (status, False)
 
 
 def test_a_model_without_a_price_is_refused_to_a_key_with_a_budget(kept: httpx2.Client, photo: Maker) -> None:

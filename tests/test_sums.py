@@ -3,8 +3,10 @@
 import base64
 import csv
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -286,6 +288,36 @@ def test_a_name_cannot_steer_the_terminal(
 
     [_, row] = capsys.readouterr().out.splitlines()
     assert "  claude-?[31mred?  released" in row
+
+
+def test_a_name_is_no_formula_in_the_table_of_sums(
+    start_service: StartService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database_url = f"sqlite:///{tmp_path}/ledger.db"
+    service = start_service(database_url=database_url, admin_key=ADMIN)
+    key = service.post("/v1/keys", json={"name": "=1+1"}, headers=AS_ADMIN).json()["key"]
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "What?"}]}
+    service.post("/v1/messages", json=body, headers={"x-api-key": key}).raise_for_status()
+    monkeypatch.setenv("VISION_PROXY_DATABASE_URL", database_url)
+
+    main(["usage", "--csv"])
+
+    [row, _] = csv.DictReader(StringIO(capsys.readouterr().out))
+    assert row["key"] == "'=1+1"
+
+
+def test_a_database_that_fails_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VISION_PROXY_DATABASE_URL", f"sqlite:///{tmp_path}/ledger.db")
+    assert main(["usage"]) == 0
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        database.execute("DROP TABLE requests")
+    capsys.readouterr()
+
+    assert main(["usage"]) == 2
+
+    assert capsys.readouterr().err == "vision-proxy: the database failed: no such table: requests\n"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
 from app.ledger import MOST_KEPT_BYTES, Claim, RateLimit, UsageGroup, UsageReport, WireAnswer
-from app.pipeline.allowing import refuse_other_models
+from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.asking import DataQuestion, ask_for_data
 from app.pipeline.extracting import DataRequest, Extraction, ExtractionStream, Rendering, extract, stream_extract
@@ -92,6 +92,7 @@ __all__ = [
     "from_messages",
     "image_too_large",
     "located",
+    "named_models",
     "normalize",
     "refuse_other_models",
     "refuse_unseen",

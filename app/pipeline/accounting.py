@@ -14,6 +14,7 @@ from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 
 _GOOD = 200
+_MOST_NAMED = 5
 
 
 class Account:
@@ -121,14 +122,19 @@ def bound_of(request: VisionRequest, model: Model, image_tokens: int, services: 
     """
     bound = upper_bound_usd(model, request, image_tokens, services)
     if bound is None:
-        bound = largest_cost_usd(model, request, services)
+        bound = largest_cost_usd(request, services)
     if bound is None and any(spender.limits.budget_usd is not None for spender in request.spenders):
         raise AppError(
             ErrorCode.MAX_COST_EXCEEDED,
-            f"no price of {model.id} is known, so the budget of this key cannot be kept",
+            f"no price of {_named(model, request)} is known, so the budget of this key cannot be kept",
             hint="choose a model whose price is known; GET /v1/models shows them",
         )
     return bound or Decimal(0)
+
+
+def _named(model: Model, request: VisionRequest) -> str:
+    names = sorted(request.other_models)[:_MOST_NAMED]
+    return " or ".join(name[:100] for name in (model.id, *names))
 
 
 @asynccontextmanager

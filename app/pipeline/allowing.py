@@ -24,7 +24,7 @@ def refuse_other_models(model: object, fields: JsonObject, allowed: frozenset[st
     """
     if allowed is None:
         return
-    for name in (model, *_named(fields)):
+    for name in (model, *named_models(fields)):
         if not isinstance(name, str) or name not in allowed:
             raise AppError(
                 ErrorCode.MODEL_NOT_ALLOWED,
@@ -45,8 +45,8 @@ def refuse_models_of_batched(element: msgspec.Raw, allowed: frozenset[str] | Non
         refuse_other_models(_value(params.get("model")), params, allowed)
 
 
-def _named(fields: JsonObject) -> Iterator[object]:
-    """The models of tools and of fallbacks; a list of fallbacks that the vendor keeps is any model."""
+def named_models(fields: JsonObject) -> Iterator[str]:
+    """The models of tools and of fallbacks; a list of fallbacks that the vendor keeps is any model, and so no name."""
     for field in _NAMING:
         value = _value(fields.get(field))
         if isinstance(value, list):

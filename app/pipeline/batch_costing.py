@@ -47,17 +47,13 @@ class BatchTally:
         return tuple(self._shares[model] for model in sorted(self._shares))
 
     def add(self, request: VisionRequest, image_tokens: int = 0, images: Sequence[ImageReport] = ()) -> None:
-        """Add a request; a `max_tokens` below 0, which the vendor refuses, takes nothing off the others.
+        """Add a request.
 
         Raises:
             AppError: `max_cost_exceeded`, no price is known and a budget cannot be kept.
         """
         model = self._services.catalog.find(request.model)
-        batched = replace(
-            request,
-            max_tokens=max(request.max_tokens, 0),
-            billed_as={**request.billed_as, "service_tier": "batch"},
-        )
+        batched = replace(request, billed_as={**request.billed_as, "service_tier": "batch"})
         bound_usd = bound_of(batched, model, image_tokens, self._services)
         share = self._shares.get(model.id, ModelShare(model.id))
         self._shares[model.id] = ModelShare(

@@ -18,6 +18,8 @@ Source: https://platform.claude.com/docs/en/about-claude/pricing, seen 2026-08-2
 MAX_COMPLAINT_BYTES = 8_000
 """Of what is said of an answer that is given back to be put right."""
 
+_MOST_OTHER_MODELS = 20
+
 _TOOL_PROMPT_TOKENS = 1_000
 """Room in the upper bound for what the vendor adds to a request with tools."""
 
@@ -56,13 +58,23 @@ def upper_bound_usd(model: Model, request: VisionRequest, image_tokens: int, ser
     return _sum_of(model, request, inputs, request.max_tokens, services)
 
 
-def largest_cost_usd(model: Model, request: VisionRequest, services: Services) -> Decimal | None:
-    """What a request costs that fills the model's context: more than one call without the vendor's own tools can.
+def largest_cost_usd(request: VisionRequest, services: Services) -> Decimal | None:
+    """What a request costs that fills the context of its model, and that of every other model which it names.
 
-    None where the price is not known.
+    That is more than one call to each can cost without the vendor's own tools.
+    None where a price is not known, or where there are too many to look up while others wait.
     """
-    inputs = [model.context_tokens] * request.calls
-    return _sum_of(model, request, inputs, request.max_tokens or model.max_output_tokens, services)
+    if len(request.other_models) > _MOST_OTHER_MODELS:
+        return None
+    models = {model.id: model for model in map(services.catalog.find, {request.model, *request.other_models})}
+    total = Decimal(0)
+    for model in models.values():
+        inputs = [model.context_tokens] * request.calls
+        cost_usd = _sum_of(model, request, inputs, request.max_tokens or model.max_output_tokens, services)
+        if cost_usd is None:
+            return None
+        total += cost_usd
+    return total
 
 
 def _sum_of(

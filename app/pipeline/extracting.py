@@ -126,7 +126,8 @@ class ExtractionStream:
         """Put down what the streamed turn cost; once, for a second turn is put down with it."""
         if not self._billed:
             self._billed = True
-            bill(self._ready, self.answering.message, self.answering.upstream_request_id, self._services)
+            message, whole = self.answering.message, self.answering.billed_whole
+            bill(self._ready, message, self.answering.upstream_request_id, self._services, whole=whole)
 
 
 async def _read(asked: DataRequest, ready: Ready, answer: Answer, services: Services, watch: Stopwatch) -> Extraction:
@@ -183,7 +184,7 @@ async def _asked_again(again: Ready, first: Answer, reading: Reading, services: 
     cost = None if first.cost is None or second.cost is None else first.cost + second.cost
     usage = sum_usage(first.usage, second.usage)
     if again.account is not None:
-        again.account.billed(usage, cost, reply.request_id)
+        again.account.billed(usage, cost, reply.request_id, whole=True)
     message = (
         f"the first answer was not valid ({reading.faults[0]}) and was asked for again; usage and cost are of both"
     )

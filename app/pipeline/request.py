@@ -22,7 +22,7 @@ from app.domain import (
 )
 from app.errors import AppError, ErrorCode, ImageError
 from app.ledger import Claim
-from app.pipeline.allowing import refuse_other_models
+from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.message_body import (
     JsonObject,
     Lifted,
@@ -39,6 +39,9 @@ OWN_FIELDS = frozenset({"model", "max_tokens", "messages", "system", "stream", "
 """Messages fields that the native endpoints have under the same name; `extra` may not say them a second time."""
 
 _LONGEST_SCALAR = 400
+
+_MOST_OUTPUT_TOKENS = 10_000_000
+"""More than any model gives; keeps sums of money within what a number can say."""
 
 _BOUNDED_EXTRA = frozenset(
     {
@@ -81,6 +84,9 @@ class VisionRequest:
     document_count: int
     labels: Mapping[int, str]
     max_tokens: int
+    """0 where the request does not say."""
+    other_models: frozenset[str] = frozenset()
+    """Those of tools and fallbacks, which may answer too."""
     stream: bool = False
     detail: DetailLevel = "auto"
     max_image_tokens: int | None = None
@@ -248,6 +254,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         _lift_body(fields, lifted)
     touched = any(not isinstance(segment, bytes) for segment in lifted.segments)
     message_body = MessageBody(tuple(lifted.segments) if touched else (body,))
+    output_tokens = _output_tokens(max_tokens) if "max_tokens" in fields else 0
     hints = billing_hints(fields, message_body)
     return VisionRequest(
         model=model if isinstance(model, str) else "",
@@ -257,7 +264,8 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         picture_count=lifted.seen,
         document_count=lifted.documents,
         labels={},
-        max_tokens=int(max_tokens) if isinstance(max_tokens, int | float) else 0,
+        max_tokens=output_tokens or 0,
+        other_models=frozenset(named_models(fields)),
         stream=stream is True,
         billed_as=hints,
         headers=headers,
@@ -268,7 +276,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         request_id=policy.request_id,
         url_mode=policy.url_mode,
         max_fetched_bytes=policy.max_fetched_bytes,
-        bounded=lifted.bounded and _is_foreseeable(fields),
+        bounded=lifted.bounded and output_tokens is not None and _is_foreseeable(fields),
         steady=policy.steady or b'"cache_control"' in body,
         room=policy.room,
     )
@@ -277,6 +285,14 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
 def _scalar(raw: msgspec.Raw | None) -> Json:
     """A small value; None for anything else, which the vendor shall judge."""
     return None if raw is None or len(bytes(raw)) > _LONGEST_SCALAR else decode_any(raw, "the body must be JSON")
+
+
+def _output_tokens(asked: Json) -> int | None:
+    """How many the request asks for, as far as any model could give them; None where only the vendor can tell.
+
+    It may take "100" or 100.0 for a number; what it refuses for certain must be no number that money cannot be told in.
+    """
+    return min(max(asked, 0), _MOST_OUTPUT_TOKENS) if type(asked) is int else None  # true is an int to Python
 
 
 def _lift_body(fields: JsonObject, into: Lifted) -> None:

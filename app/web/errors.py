@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -112,12 +113,22 @@ def error_response(error: AppError, request_id: str) -> JSONResponse:
 def add_error_handlers(app: FastAPI) -> None:
     """Make every refusal answer in the one shape; unexpected failures are the middleware's."""
     app.add_exception_handler(AppError, _on_app_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_query)
     app.add_exception_handler(HTTPException, _on_http_error)
 
 
 async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)  # noqa: S101 - Starlette types its handlers by the base class
     return error_response(error, request.state.request_id)
+
+
+async def _on_invalid_query(request: Request, error: Exception) -> JSONResponse:
+    """The answer where a parameter of the query is not what it should be; bodies are read by us."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as above
+    first = error.errors()[0]
+    name = str(first["loc"][-1])
+    invalid = AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name)
+    return error_response(invalid, request.state.request_id)
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:

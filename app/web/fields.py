@@ -1,11 +1,20 @@
 """The fields of the native endpoints, validated: one model for JSON and forms, and for the documentation."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 
 from app.domain import DetailLevel
 from app.errors import AppError, ErrorCode
@@ -146,6 +155,22 @@ def validated(model: type[_Fields], values: dict[str, object]) -> _Fields:
 def field_names(model: type[BaseModel]) -> list[str]:
     """What the fields are called on the wire."""
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def in_utc(instant: datetime) -> datetime:
+    """The same instant in UTC, taken as one of UTC where it does not say.
+
+    Raises:
+        ValueError: it is none of the years 1 to 9999 there.
+    """
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("it is beyond the years 1 to 9999 of UTC") from None
+
+
+UtcInstant = Annotated[datetime, AfterValidator(in_utc)]
+"""Any instant that both databases can keep."""
 
 
 def unknown_field(name: str, model: type[BaseModel]) -> AppError:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.domain import BudgetPeriod, KeyLimits
 from app.pipeline import Key
+from app.web.fields import in_utc
 
 MAX_BUDGET_USD = 1_000_000
 _MOST_A_MINUTE = 1_000_000
@@ -24,6 +25,9 @@ ModelId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern
 ModelIds = Annotated[list[ModelId], Field(min_length=1, max_length=100)]
 
 
+_End = Annotated[AwareDatetime, AfterValidator(in_utc)]
+
+
 class _KeyFields(BaseModel):
     """What both take, but for the name, which only a new key must have."""
 
@@ -37,7 +41,7 @@ class _KeyFields(BaseModel):
     images_per_minute: Annotated[int | None, Field(ge=1, le=_MOST_A_MINUTE, strict=True)] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1, le=_MOST_TOKENS_A_MINUTE, strict=True)] = None
     models: Annotated[ModelIds | None, Field(description="All that it may use, as requests name them.")] = None
-    expires_at: Annotated[AwareDatetime | None, Field(description="RFC 3339, with a zone.")] = None
+    expires_at: Annotated[_End | None, Field(description="RFC 3339, with a zone.")] = None
     admin: Annotated[bool, Field(strict=True, description="Whether it may manage keys.")] = False
 
     def applied_to(self, key: Key) -> Key:

@@ -26,6 +26,7 @@ from app.pipeline import (
     decode_base64,
     decode_json,
     image_too_large,
+    named_models,
     refuse_other_models,
     unfold,
 )
@@ -90,6 +91,7 @@ class Received:
             document_count=lifted.documents,
             labels=labels,
             max_tokens=self.question.max_tokens,
+            other_models=frozenset(named_models(self.question.extra)),
             stream=self.question.stream,
             detail=self.fields.detail,
             max_image_tokens=self.fields.max_image_tokens,

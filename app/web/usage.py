@@ -3,9 +3,9 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from io import StringIO
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,12 +15,22 @@ from app.errors import AppError, ErrorCode
 from app.pipeline import Key, UsageGroup, UsageReport
 from app.web.answers import Usd, dollars, is_absent
 from app.web.deps import CallerOf, ServicesOf
+from app.web.fields import UtcInstant
 
 MOST_ENTRIES = 1_000
 
-From = Annotated[datetime | None, Query(alias="from", description="From this instant on, inclusive. Default: ever.")]
-To = Annotated[datetime | None, Query(description="Until this instant, exclusive. Default: now.")]
-OfKey = Annotated[str | None, Query(max_length=64, description="Only this key, by its id. A plain key sees its own.")]
+From = Annotated[UtcInstant | None, Query(alias="from", description="From this instant on, inclusive. Default: ever.")]
+To = Annotated[UtcInstant | None, Query(description="Until this instant, exclusive. Default: now.")]
+OfKey = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        pattern=r"^[^\x00]*$",  # PostgreSQL takes no such text
+        description="Only this key, by its id. A plain key sees its own.",
+    ),
+]
+
+_REFUSED: dict[int | str, dict[str, Any]] = {"4XX": {"description": "A refusal, in the one shape of all errors."}}
 
 router = APIRouter(tags=["usage"])
 
@@ -95,7 +105,7 @@ class LedgerBody(BaseModel):
     next_page: str | None
 
 
-@router.get("/v1/usage", summary="What was spent")
+@router.get("/v1/usage", summary="What was spent", responses=_REFUSED)
 async def usage(
     caller: CallerOf,
     services: ServicesOf,
@@ -105,11 +115,13 @@ async def usage(
     group_by: Literal["key", "model", "day", "endpoint"] = "key",
 ) -> UsageBody:
     """Sums by key, model, day of UTC or endpoint."""
-    report = await services.ledger.usage(_keys(caller, key), in_utc(since), in_utc(to), group_by=group_by)
+    report = await services.ledger.usage(_keys(caller, key), since, to, group_by=group_by)
     return usage_body(report, await services.access.all() if group_by == "key" else None)
 
 
-@router.get("/v1/usage/requests", summary="The ledger, request by request", response_model=LedgerBody)
+@router.get(
+    "/v1/usage/requests", summary="The ledger, request by request", response_model=LedgerBody, responses=_REFUSED
+)
 async def requests(  # noqa: PLR0913 - the filters of the contract
     request: Request,
     caller: CallerOf,
@@ -126,8 +138,8 @@ async def requests(  # noqa: PLR0913 - the filters of the contract
     found = await services.ledger.page(
         state=state,
         key_ids=_keys(caller, key),
-        since=in_utc(since),
-        until=in_utc(to),
+        since=since,
+        until=to,
         limit=limit,
         after=page,
     )
@@ -170,11 +182,6 @@ def _keys(caller: Caller, wanted: str | None) -> tuple[str, ...] | None:
     return (caller.id,)
 
 
-def in_utc(instant: datetime | None) -> datetime | None:
-    """The instant, taken as one of UTC where it does not say."""
-    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
-
-
 def ledger_csv(entries: Iterable[EntryBody], *, head: bool = True) -> str:
     """One line a request; `usage` and `timing_ms` as JSON."""
     written = StringIO()
@@ -187,10 +194,10 @@ def ledger_csv(entries: Iterable[EntryBody], *, head: bool = True) -> str:
             row[name] = json.dumps(row[name])
         for name in ("cost_usd", "bound_usd"):
             row[name] = None if row[name] is None else f"{dollars(row[name]):.9f}"
-        writer.writerow({name: _no_formula(value) for name, value in row.items()})
+        writer.writerow({name: no_formula(value) for name, value in row.items()})
     return written.getvalue()
 
 
-def _no_formula(value: object) -> object:
+def no_formula(value: object) -> object:
     """The value as a spreadsheet shows it and does not run it: a model's name is whatever the caller wrote."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
