@@ -28,6 +28,7 @@ from app.web import (
     models,
     normalize,
     operations,
+    pages,
     tokens,
     usage,
 )
@@ -56,7 +57,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.clock = clock
     native = (analyze, extract, locate, estimate, normalize)
-    for module in (*native, messages, batches, models, files, keys, tokens, usage, operations):
+    for module in (*native, messages, batches, models, files, keys, tokens, usage, operations, pages):
         app.include_router(module.router)
     add_error_handlers(app)
     app.state.gate = _gate(settings)

@@ -338,7 +338,10 @@ def test_files_of_one_key_are_invisible_to_another(locked: httpx2.Client, photo:
     assert locked.get(f"/v1/files/{file_id}", headers=by(one)).status_code == 200
 
 
-PUBLIC = {"/", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs"}
+PUBLIC = {
+    *("/", "/usage", "/static/{path:path}", "/livez", "/readyz"),
+    *("/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs"),
+}
 ADMINS = {"/v1/keys", "/v1/keys/{key_id}"}
 ANY_KEY = {
     *(

@@ -1,7 +1,7 @@
 """GET /livez, GET /readyz: whether the loop answers, whether this process can do its work, and what it lacks."""
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 
 from app.pipeline import Services
 from app.web.draining import Drain
@@ -37,9 +37,3 @@ async def _lack(services: Services | None) -> str | None:
     if services is None:
         return "starting or stopping"
     return await services.ledger.trouble() if await services.imaging.ready() else "no image worker"
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """A person who opens the address in a browser finds the documentation."""
-    return RedirectResponse("/docs")

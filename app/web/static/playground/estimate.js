@@ -1,0 +1,112 @@
+// The price before sending, kept true while one types: /v1/estimate, asked once there is a pause, the last question only.
+
+import { post } from "../shared/api.js";
+import { byId, h } from "../shared/elements.js";
+import { count, money } from "../shared/format.js";
+import { debounced } from "../shared/store.js";
+import { choices, nameDefaultModel } from "./choices.js";
+import { preparedPayload } from "./payload.js";
+import { pictures } from "./pictures.js";
+import { allReady } from "./prepare.js";
+import { showCosts } from "./tiles.js";
+
+const PAUSE_MS = 300;
+
+/** @type {AbortController | null} */
+let asking = null;
+
+/** Asks for the price once nothing has changed for a moment. */
+export const priceSoon = debounced(PAUSE_MS, price);
+
+async function price() {
+  asking?.abort();
+  if (!allReady()) {
+    drawWaiting();
+    return;
+  }
+  asking = new AbortController();
+  const { signal } = asking;
+  const { form, owners } = preparedPayload();
+  for (const [name, value] of estimateFields()) form.append(name, value);
+  try {
+    const { body } = await post("/v1/estimate", form, { signal });
+    if (choices.value.model === "") nameDefaultModel(body.model);
+    showCosts(costsOf(body.images, owners));
+    draw(body);
+  } catch (error) {
+    if (/** @type {Error} */ (error).name !== "AbortError") drawError(/** @type {Error} */ (error));
+  }
+}
+
+/**
+ * The fields that an estimate takes; of an extraction the schema counts as words, of a location the target.
+ *
+ * @returns {[string, string][]}
+ */
+export function estimateFields() {
+  const { task, prompt, target, schema, model, detail, maxTokens } = choices.value;
+  const words = { analyze: prompt, extract: `${prompt}\n${schema}`, locate: target }[task].trim();
+  /** @type {[string, string][]} */
+  const all = [
+    ["prompt", words],
+    ["model", model],
+    ["detail", detail],
+    ["max_tokens", maxTokens.trim()],
+  ];
+  return all.filter(([, value]) => value !== "");
+}
+
+/**
+ * @param {any[]} images
+ * @param {number[]} owners
+ */
+function costsOf(images, owners) {
+  /** @type {Map<number, number | null>} */
+  const costs = new Map();
+  images.forEach((image, index) => {
+    const id = /** @type {number} */ (owners[index]);
+    const before = costs.get(id) ?? 0;
+    costs.set(id, image.cost_usd === null ? null : before + image.cost_usd);
+  });
+  return costs;
+}
+
+/** @param {any} estimate */
+function draw(estimate) {
+  const { tokens, cost } = estimate;
+  const rows = [
+    ["Pictures", `${count(tokens.image)} tokens`, money(cost.images_usd)],
+    ["Words", `about ${count(tokens.text)} tokens`, cost.input_usd === null ? "" : money(cost.input_usd - cost.images_usd)],
+    ["The longest answer, at most", "", cost.upper_bound_usd === null ? "" : money(cost.upper_bound_usd - cost.input_usd)],
+  ];
+  byId("price").replaceChildren(
+    h("p", { class: "figure" }, money(cost.input_usd), h("span", {}, ` to send, on ${estimate.model}`)),
+    h(
+      "table",
+      { class: "plain" },
+      h("tbody", {}, ...rows.map(([name, amount, usd]) =>
+        h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, amount), h("td", {}, usd)),
+      )),
+    ),
+    h("p", { class: "note" }, `At most ${money(cost.upper_bound_usd)} in all. Prices of ${cost.prices_as_of}.`),
+  );
+}
+
+function drawWaiting() {
+  const waiting = pictures.value.filter(({ prepared }) => ["waiting", "sending"].includes(prepared.state)).length;
+  const failed = pictures.value.some(({ prepared }) => prepared.state === "failed");
+  const text =
+    pictures.value.length === 0
+      ? "Add a picture to see its size, its tokens and its price. Nothing is sent to Claude until you say so."
+      : waiting > 0
+        ? "Preparing the pictures\u2026"
+        : failed
+          ? "Remove the picture that cannot be read, or choose another."
+          : "";
+  byId("price").replaceChildren(h("p", { class: "note" }, text));
+}
+
+/** @param {Error} error */
+function drawError(error) {
+  byId("price").replaceChildren(h("p", { class: "error-text" }, error.message));
+}
