@@ -4,16 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
-.PHONY: run test test-postgresql lint bench bench-imaging bench-ledger bench-load torture format lock clean
+.PHONY: run test test-postgresql browser screenshots lint
+.PHONY: bench bench-imaging bench-ledger bench-load torture format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
 
-test: $(VENV)/.dev  ## the whole suite
+test: $(VENV)/.dev browser  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
 test-postgresql: $(VENV)/.dev  ## the same on a PostgreSQL server of its own, which a wheel brings
 	VISION_PROXY_TEST_DATABASE=postgresql $(BIN)/python -m pytest $(ARGS)
+
+browser:  ## Debian's Chromium for the tests of the pages; where it cannot be had, they say so and are skipped
+	-@command -v chromium >/dev/null || $(AS_ROOT) sh -c 'apt-get update -qq && apt-get install -qq -y chromium'
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo -n)
+
+screenshots: $(VENV)/.dev browser  ## the pictures of the documents, drawn anew
+	DRAW_INTO=docs/images $(BIN)/python -m pytest -n 0 tests/browser/test_screenshots.py
 
 lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/ruff check

@@ -96,3 +96,9 @@ def screenshot(corpus: Path) -> Path:
 def broken(corpus: Path) -> Path:
     """A file that nobody can decode."""
     return corpus / "hostile" / "broken.png"
+
+
+@pytest.fixture(scope="session")
+def small_heic(corpus: Path) -> Path:
+    """A small picture of a kind that no browser here shows."""
+    return corpus / "heif" / "zPug_3.heic"

@@ -1,34 +1,32 @@
 """The playground as people use it: pictures in, their price before, the answer after."""
 
-import base64
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+import httpx2
+import pytest
+from playwright.sync_api import FilePayload, Page, Route, expect
+
+from tests.browser.acting import answer_with, drop, names, paste, ready, tile
+from tests.conftest import ADMIN
+from tests.pdfs import pdf
 
 OpenPage = Callable[..., Page]
+StartService = Callable[..., httpx2.Client]
+Maker = Callable[..., bytes]
 
 
-def drop(page: Page, *files: Path) -> None:
-    """Drops files onto the page, as from a file manager."""
-    encoded = [[file.name, base64.b64encode(file.read_bytes()).decode()] for file in files]
-    page.evaluate(
-        """files => {
-            const carried = new DataTransfer();
-            for (const [name, data] of files) {
-                carried.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
-            }
-            const options = { dataTransfer: carried, bubbles: true, cancelable: true };
-            document.body.dispatchEvent(new DragEvent("drop", options));
-        }""",
-        encoded,
-    )
-
-
-def tile(page: Page, name: str) -> Locator:
-    """The tile of that picture."""
-    return page.locator("li.tile", has=page.locator(".tile-name", has_text=name))
+@pytest.fixture
+def small(photo: Maker, tmp_path: Path) -> list[Path]:
+    """Three small pictures."""
+    paths = [tmp_path / f"{name}.jpg" for name in ("first", "second", "third")]
+    for path in paths:
+        path.write_bytes(photo(320, 200))
+    return paths
 
 
 def test_pictures_that_are_dropped_are_priced_and_the_answer_streams(
@@ -39,12 +37,346 @@ def test_pictures_that_are_dropped_are_priced_and_the_answer_streams(
     expect(tile(page, "pug.heic")).to_contain_text("4032\u00d73024 \u2192 2212\u00d71659 px")
     expect(tile(page, "camera.jpg")).to_contain_text("4032\u00d73024 \u2192 2212\u00d71659 px")
     expect(tile(page, "okta")).to_contain_text("637\u00d7406 px")
+    expect(tile(page, "okta")).to_contain_text("345 tokens, $0.00069")
     expect(page.locator("#price")).to_contain_text("9,825 tokens")
-    expect(page.locator("#price .figure")).to_have_text(re.compile(r"^\$0\.01\d+ to send, on claude-sonnet-5-5$"))
+    expect(page.locator("#price .figure")).to_have_text(re.compile(r"^\$0\.0198 to send, on claude-sonnet-5-5$"))
 
     page.get_by_label("Prompt").fill("What is this?")
     page.get_by_role("button", name="Ask Claude").click()
 
-    expect(page.locator(".answer-text")).to_contain_text("[sandbox] No model ran.")
+    expect(page.locator(".answer-text")).to_contain_text("Image 3: PNG, sent as 637x406 px")
     expect(page.locator("#answer-status")).to_contain_text("From the sandbox: no model ran.")
-    expect(page.locator("#session-total")).to_have_text(re.compile(r"^\$0\.02\d+, 1 request$"))
+    expect(page.locator("#session-total")).to_have_text(re.compile(r"^\$0\.021\d?, 1 request$"))
+
+
+def test_the_answer_is_read_while_it_comes_and_can_be_stopped(page: Page, small: list[Path]) -> None:
+    def slowly(route: Route) -> None:
+        route.continue_(headers={**route.request.headers, "x-vision-proxy-sandbox-fault": "drip=2"})
+
+    page.route("**/v1/analyze", slowly)
+    drop(page, small[0])
+    ready(page)
+
+    page.get_by_role("button", name="Ask Claude").click()
+
+    expect(page.locator(".answer-text")).to_have_text("[sandbox] No model ran. This is an offli")
+    expect(page.locator("#answer-body")).to_have_attribute("aria-busy", "true")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#answer-status")).to_have_text("Stopped. What Claude had written by then is billed.")
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_a_file_that_nobody_can_decode_is_told_of_at_its_tile(page: Page, broken: Path, small: list[Path]) -> None:
+    drop(page, small[0], broken)
+
+    told = tile(page, "broken.png").get_by_role("alert")
+    expect(told).to_have_text(
+        "The image/png file is broken: PNG data that cannot be read. "
+        "Open it in an image editor and save it again, or take the picture anew."
+    )
+    expect(tile(page, "first.jpg").get_by_role("alert")).to_be_hidden()
+    page.get_by_role("button", name="Ask Claude").click()
+    expect(page.locator("#send-note")).to_have_text("Remove the picture that cannot be read.")
+
+    page.get_by_role("button", name="Remove broken.png").click()
+    ready(page)
+
+
+def test_an_error_of_the_request_is_shown_at_the_picture_that_caused_it(page: Page, small: list[Path]) -> None:
+    details = {"error_code": "image_undecodable", "image": 2, "name": "second.jpg"}
+    error = {"type": "invalid_request_error", "message": "image 2 (second.jpg): too odd", "details": details}
+    answer_with(page, "/v1/analyze", {"type": "error", "error": error, "request_id": "req_7"}, 400)
+    drop(page, *small)
+    ready(page, 3)
+
+    page.get_by_role("button", name="Ask Claude").click()
+
+    expect(tile(page, "second.jpg").get_by_role("alert")).to_have_text("Too odd.")
+    expect(tile(page, "first.jpg").get_by_role("alert")).to_be_hidden()
+    expect(page.locator("#answer-error")).to_have_text("Image 2 (second.jpg): too odd. (req_7)")
+
+
+def test_what_the_page_shows_are_the_bytes_that_would_be_sent(page: Page, service: httpx2.Client, jpeg: Path) -> None:
+    drop(page, jpeg)
+    ready(page)
+
+    shown = page.evaluate(
+        """async () => {
+            const { pictures } = await import("/static/playground/pictures.js");
+            const bytes = await pictures.value[0].prepared.parts[0].blob.arrayBuffer();
+            const digest = await crypto.subtle.digest("SHA-256", bytes);
+            return [...new Uint8Array(digest)].map((each) => each.toString(16).padStart(2, "0")).join("");
+        }"""
+    )
+
+    normalized = service.post("/v1/normalize", files={"image": jpeg.read_bytes()}).content
+    assert shown == sha256(normalized).hexdigest()
+
+
+def test_before_and_after_are_compared_with_mouse_or_keys(page: Page, jpeg: Path) -> None:
+    drop(page, jpeg)
+    ready(page)
+    tile(page, "camera.jpg").get_by_role("button", name="Compare camera.jpg before and after").click()
+    dialog = page.get_by_role("dialog", name="camera.jpg")
+
+    expect(dialog).to_contain_text("Before: 4032\u00d73024 px")
+    expect(dialog.get_by_alt_text("The original")).to_be_visible()
+    split = dialog.get_by_label("Before \u2194 after")
+    split.fill("25")
+    fitted = int(dialog.locator("output").inner_text().split()[0])
+    dialog.get_by_role("group").press("+")
+    expect(dialog.locator("output")).not_to_have_text(f"{fitted} %")
+    dialog.get_by_role("group").press("ArrowRight")
+    dialog.get_by_role("button", name="One to one").click()
+    expect(dialog.locator("output")).to_have_text("100 %")
+
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_a_picture_that_the_browser_cannot_show_has_its_prepared_self_alone(page: Page, heic: Path) -> None:
+    drop(page, heic)
+    ready(page)
+    tile(page, "pug.heic").get_by_role("button", name="Compare").click()
+
+    expect(page.locator("#inspector-note")).to_have_text(
+        "This browser cannot show image/heic, so there is no before; this is what Claude gets."
+    )
+    expect(page.get_by_alt_text("The original")).to_be_hidden()
+    expect(page.get_by_alt_text("What Claude gets")).to_be_visible()
+
+
+def test_the_price_follows_what_is_typed(page: Page, small: list[Path]) -> None:
+    drop(page, small[0])
+    ready(page)
+    words = page.get_by_role("row", name="Words")
+    before = words.inner_text()
+
+    page.get_by_label("Prompt").press_sequentially("Tell me everything there is to tell of it.")
+
+    expect(words).not_to_have_text(before)
+
+
+def test_another_level_of_detail_prepares_the_picture_anew(page: Page, jpeg: Path) -> None:
+    drop(page, jpeg)
+    ready(page)
+
+    page.get_by_label("Detail").select_option("low")
+
+    expect(tile(page, "camera.jpg")).not_to_contain_text("4,740 tokens")
+    ready(page)
+
+
+def test_models_and_levels_are_compared_and_chosen_in_a_table(page: Page, small: list[Path]) -> None:
+    drop(page, small[0])
+    ready(page)
+    page.locator("#compare summary").click()
+
+    cell = page.get_by_role("button", name=re.compile(r"^Claude Opus 4\.6, original: \$"))
+    expect(page.locator("button.cell")).to_have_count(18 * 5)
+    cell.click()
+
+    expect(page.get_by_label("Model")).to_have_value("claude-opus-4-6")
+    expect(page.get_by_label("Detail")).to_have_value("original")
+    expect(page.locator("#price .figure")).to_contain_text("on claude-opus-4-6")
+
+
+def test_pictures_are_moved_with_the_mouse(page: Page, small: list[Path]) -> None:
+    drop(page, *small)
+    ready(page, 3)
+
+    tile(page, "third.jpg").drag_to(tile(page, "first.jpg"))
+
+    assert names(page) == ["1. third.jpg", "2. first.jpg", "3. second.jpg"]
+
+
+def test_the_order_of_the_pictures_is_their_order_in_the_request(page: Page, small: list[Path], photo: Maker) -> None:
+    small[1].write_bytes(photo(400, 100))
+    drop(page, *small)
+    ready(page, 3)
+    page.get_by_role("button", name="Move second.jpg earlier").click()
+
+    page.get_by_role("button", name="Ask Claude").click()
+
+    expect(page.locator(".answer-text")).to_contain_text("Image 1: JPEG, sent as 400x100 px")
+
+
+def test_pictures_are_pasted(page: Page, small: list[Path]) -> None:
+    paste(page, small[0])
+
+    ready(page)
+
+
+def test_the_pages_of_a_pdf_are_pictures(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(pdf(["one", "two", "three"]))
+
+    drop(page, path)
+    ready(page)
+    expect(tile(page, "report.pdf")).to_contain_text("3 pages")
+    page.get_by_role("button", name="Ask Claude").click()
+
+    expect(page.locator(".answer-text")).to_contain_text("Image 3:")
+
+
+def test_very_many_pictures_are_said_to_be_sent_smaller(page: Page, photo: Maker) -> None:
+    picture = photo(2200, 60)
+    files: list[FilePayload] = [{"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": picture} for n in range(21)]
+    page.locator("#files").set_input_files(files)
+    ready(page, 21)
+
+    expect(page.locator("#price")).to_contain_text("Claude gets some of them smaller than shown.")
+    page.get_by_role("button", name="Ask Claude").click()
+
+    expect(page.locator(".answer-text")).to_contain_text(re.compile(r"Image 21: JPEG, sent as (1999|2000)x\d+ px"))
+
+
+def test_the_whole_flow_by_keyboard(page: Page, small: list[Path]) -> None:
+    keys = page.keyboard
+    keys.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the pictures")).to_be_focused()
+    keys.press("Enter")
+    keys.press("Tab")
+    expect(page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    with page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    chooser.value.set_files(small)
+    ready(page, 3)
+
+    keys.press("Shift+Tab")  # back to the last tile
+    expect(page.get_by_role("button", name="Remove third.jpg")).to_be_focused()
+    keys.press("Alt+ArrowUp")
+    assert names(page) == ["1. first.jpg", "2. third.jpg", "3. second.jpg"]
+    expect(page.get_by_role("button", name="Remove third.jpg")).to_be_focused()
+    keys.press("Delete")
+    assert names(page) == ["1. first.jpg", "2. second.jpg"]
+    expect(page.get_by_role("button", name="Remove second.jpg")).to_be_focused()
+
+    for _ in range(2):
+        keys.press("Tab")
+    expect(page.get_by_role("radio", name="Ask")).to_be_focused()
+    keys.press("Tab")
+    expect(page.get_by_label("Prompt")).to_be_focused()
+    keys.type("What is this?")
+    keys.press("Control+Enter")
+
+    expect(page.locator(".answer-text")).to_contain_text("The prompt had")
+    expect(page.get_by_role("heading", name="Answer")).to_be_focused()
+
+
+def test_data_is_extracted_by_the_fields_of_the_editor_into_a_table(page: Page, small: list[Path]) -> None:
+    rows = [{"title": "Tea", "price": 3.5}, {"title": "Cake", "price": 4}]
+    asked = answer_with(page, "/v1/extract", {**ANSWER, "data": {"items": rows}})
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Extract data").check()
+    for _ in range(2):
+        page.get_by_role("button", name="Remove field 2").click()
+    page.get_by_role("button", name="Add a field").click()
+    page.get_by_label("Name of field 2").fill("price")
+    page.get_by_label("Type of field 2").select_option("number")
+    page.get_by_label("There are several of them").check()
+
+    page.locator("#send").click()
+
+    table = page.get_by_role("group", name="Table").get_by_role("table").last
+    expect(table.get_by_role("row")).to_have_text(["titleprice", "Tea3.5", "Cake4"])
+    expect(page.locator("#session-total")).to_have_text("$0.0104, 1 request")
+    one = '{"type":"object","properties":{"title":{"type":"string"},"price":{"type":"number"}},'
+    assert one in (asked[0].post_data or "")
+
+
+def test_a_schema_that_rows_cannot_show_is_edited_as_json(page: Page) -> None:
+    page.get_by_role("radio", name="Extract data").check()
+    page.locator("summary", has_text="JSON Schema").click()
+    text = page.get_by_role("textbox", name="JSON Schema")
+
+    text.fill('{"type": "object", "properties": {"a": {"enum": [1, 2]}}}')
+    expect(page.locator("#schema-note")).to_have_text("This schema says more than fields can; edit it as JSON.")
+    expect(page.get_by_label("Name of field 1")).to_be_hidden()
+
+    text.fill("{")
+    expect(page.locator("#schema-note")).to_contain_text("This is no JSON")
+
+
+def test_boxes_are_drawn_where_the_answer_says(page: Page, small: list[Path]) -> None:
+    box = [80, 50, 240, 150]
+    found = {"label": "table", "image": 1, "box": box, "sent_box": box}
+    answer_with(page, "/v1/locate", {**ANSWER, "objects": [found]})
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Locate").check()
+    page.get_by_label("What to find").fill("every table")
+
+    page.locator("#send").click()
+
+    drawn = page.locator(".box rect").bounding_box()
+    picture = page.locator(".boxed img").bounding_box()
+    assert drawn is not None
+    assert picture is not None
+    scale = picture["width"] / 320
+    expected = [picture["x"] + 80 * scale, picture["y"] + 50 * scale, 160 * scale, 100 * scale]
+    assert [drawn["x"], drawn["y"], drawn["width"], drawn["height"]] == pytest.approx(expected, abs=3)
+    expect(page.locator(".objects")).to_contain_text("[80, 50, 240, 150]")
+
+
+@pytest.mark.parametrize(("language", "program"), [("curl", ["/bin/bash", "-c"]), ("Python", [sys.executable, "-c"])])
+def test_the_code_that_is_shown_runs(page: Page, small: list[Path], language: str, program: list[str]) -> None:
+    drop(page, small[0])
+    ready(page)
+    page.get_by_label("Prompt").fill('What\'s "this"; a $HOME or @file?\nSay.')
+    page.get_by_role("radio", name=language).check()
+
+    code = page.locator("#code-text").inner_text()
+    ran = subprocess.run([*program, code], cwd=small[0].parent, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own code
+
+    assert "No model ran" in ran.stdout, ran.stderr
+
+
+def test_a_key_is_asked_for_where_one_is_needed_and_kept_in_the_tab_alone(
+    open_page: OpenPage, quick: httpx2.Client, small: list[Path]
+) -> None:
+    page = open_page(of=quick)
+    dialog = page.get_by_role("dialog", name="Your key")
+    expect(dialog).to_contain_text("no key was sent")
+    dialog.get_by_label("Key of this service").fill(ADMIN)
+    dialog.get_by_role("button", name="Use this key").click()
+    drop(page, small[0])
+    ready(page)
+
+    kept = page.evaluate("[{...sessionStorage}, {...localStorage}, document.cookie]")
+    assert kept == [{"vision-proxy.key": ADMIN}, {}, ""]
+    assert page.context.cookies() == []
+
+    page.get_by_role("button", name="Key entered").click()
+    dialog.get_by_role("button", name="Forget the key").click()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_the_sandbox_is_announced_and_nothing_else_is(
+    open_page: OpenPage, start_service: StartService, page: Page
+) -> None:
+    expect(page.get_by_role("note")).to_contain_text("No model runs here and nothing is billed.")
+
+    other = open_page(of=start_service(sandbox=False))
+    expect(other.get_by_label("Model").get_by_role("option").nth(1)).to_be_attached()
+    expect(other.get_by_role("note")).to_be_hidden()
+
+
+ANSWER = {
+    "id": "va_1",
+    "model": "claude-sonnet-5-5",
+    "stop_reason": "end_turn",
+    "sandbox": True,
+    "images": [
+        {
+            "index": 1,
+            "name": "first.jpg",
+            "original": {"media_type": "image/jpeg", "width_px": 320, "height_px": 200, "size_bytes": 1},
+            "sent": {"media_type": "image/jpeg", "width_px": 320, "height_px": 200, "size_bytes": 1},
+        }
+    ],
+    "usage": {"input_tokens": 4752, "output_tokens": 88},
+    "cost": {"total_usd": 0.010384, "images_usd": 0.00948},
+    "timing_ms": {"total": 140},
+}

@@ -15,7 +15,7 @@ const PAUSE_MS = 800;
 
 /** @type {AbortController | null} */
 let asking = null;
-let compared = "";
+let compared = ""; // what the table tells of, or is about to
 
 /** Compares once the table is opened, and again when what it shows has changed. */
 export function startComparison() {
@@ -38,15 +38,28 @@ async function compare() {
   }
   asking?.abort();
   asking = new AbortController();
+  compared = wanted;
   say("Comparing\u2026");
   try {
-    /** @type {Map<string, any[]>} */
-    const byLevel = new Map();
-    for (const level of LEVELS) byLevel.set(level, await estimates(level, asking.signal));
-    compared = wanted;
-    draw(byLevel);
+    await compareLevels(asking.signal);
   } catch (error) {
+    if (compared === wanted) compared = "";
     if (/** @type {Error} */ (error).name !== "AbortError") say(/** @type {Error} */ (error).message);
+  }
+}
+
+/**
+ * Draws each level as soon as it is known; the pictures of one are prepared while the others can be read.
+ *
+ * @param {AbortSignal} signal
+ */
+async function compareLevels(signal) {
+  /** @type {Map<string, any[]>} */
+  const byLevel = new Map();
+  for (const level of LEVELS) {
+    byLevel.set(level, await estimates(level, signal));
+    if (signal.aborted) return;
+    draw(byLevel);
   }
 }
 
@@ -70,7 +83,7 @@ async function estimates(level, signal) {
 /** @param {Map<string, any[]>} byLevel */
 function draw(byLevel) {
   const head = h("tr", {}, h("th", { scope: "col" }, "Model"), ...LEVELS.map((level) => h("th", { scope: "col" }, level)));
-  const rows = (byLevel.get("auto") ?? []).map((row) =>
+  const rows = (byLevel.get(/** @type {string} */ (LEVELS[0])) ?? []).map((row) =>
     h(
       "tr",
       {},
@@ -91,7 +104,7 @@ function draw(byLevel) {
 
 /** @param {string} level @param {any} row */
 function cell(level, row) {
-  if (row === undefined) return h("td", {}, "\u2014");
+  if (row === undefined) return h("td", { class: "note" }, "\u2026");
   const label = `${nameOf(row.model)}, ${level}: ${money(row.cost.input_usd)}, ${count(row.tokens.total)} tokens`;
   return h(
     "td",

@@ -14,6 +14,15 @@ const PAUSE_MS = 300;
 
 /** @type {AbortController | null} */
 let asking = null;
+let whole = true;
+
+/**
+ * Whether every picture goes into the request as it was prepared alone. Very many, or very large ones, are made smaller
+ * so that they fit into one request together; then the originals have to be sent.
+ */
+export function sentAsShown() {
+  return whole;
+}
 
 /** Asks for the price once nothing has changed for a moment. */
 export const priceSoon = debounced(PAUSE_MS, price);
@@ -30,6 +39,8 @@ async function price() {
   for (const [name, value] of estimateFields()) form.append(name, value);
   try {
     const { body } = await post("/v1/estimate", form, { signal });
+    const prepared = pictures.value.flatMap(({ prepared: { parts } }) => parts.map(({ report }) => report.sent.sha256));
+    whole = body.images.every((/** @type {any} */ image, /** @type {number} */ index) => image.sent.sha256 === prepared[index]);
     if (choices.value.model === "") nameDefaultModel(body.model);
     showCosts(costsOf(body.images, owners));
     draw(body);
@@ -79,7 +90,7 @@ function draw(estimate) {
     ["Words", `about ${count(tokens.text)} tokens`, cost.input_usd === null ? "" : money(cost.input_usd - cost.images_usd)],
     ["The longest answer, at most", "", cost.upper_bound_usd === null ? "" : money(cost.upper_bound_usd - cost.input_usd)],
   ];
-  byId("price").replaceChildren(
+  const shown = [
     h("p", { class: "figure" }, money(cost.input_usd), h("span", {}, ` to send, on ${estimate.model}`)),
     h(
       "table",
@@ -88,8 +99,10 @@ function draw(estimate) {
         h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, amount), h("td", {}, usd)),
       )),
     ),
+    whole ? null : h("p", { class: "note" }, "Together these are too much for one request as they are: Claude gets some of them smaller than shown."),
     h("p", { class: "note" }, `At most ${money(cost.upper_bound_usd)} in all. Prices of ${cost.prices_as_of}.`),
-  );
+  ];
+  byId("price").replaceChildren(...shown.filter((each) => each !== null));
 }
 
 function drawWaiting() {

@@ -19,9 +19,14 @@ const EXAMPLE = {
 let outline = EXAMPLE;
 let changed = () => {};
 
-/** The schema as JSON text. */
+/** The schema as JSON text: without the spaces that are there for people, where it is JSON at all. */
 export function schemaText() {
-  return byId("schema-json").value;
+  const text = byId("schema-json").value;
+  try {
+    return JSON.stringify(JSON.parse(text));
+  } catch {
+    return text;
+  }
 }
 
 /**
@@ -112,7 +117,7 @@ function writeJson() {
 function readJson() {
   let schema;
   try {
-    schema = JSON.parse(schemaText());
+    schema = JSON.parse(byId("schema-json").value);
   } catch (error) {
     told(`This is no JSON: ${/** @type {Error} */ (error).message}`, false);
     return;

@@ -2,10 +2,12 @@
 
 import { ApiError, post } from "../shared/api.js";
 import { byId, h, show } from "../shared/elements.js";
-import { count, money } from "../shared/format.js";
+import { count, duration, money } from "../shared/format.js";
+import { askForKey } from "../shared/key.js";
 import { drawBoxes } from "./boxes.js";
 import { choices } from "./choices.js";
 import { drawData } from "./data-table.js";
+import { sentAsShown } from "./estimate.js";
 import { eventReader } from "./events.js";
 import { fields, originalPayload, ownerOf, preparedPayload } from "./payload.js";
 import { pictures } from "./pictures.js";
@@ -35,7 +37,7 @@ async function send() {
   sending = new AbortController();
   const { task } = choices.value;
   // places are told in the pixels of the file that was uploaded, so that has to be the original
-  const { form, owners } = task === "locate" ? originalPayload() : preparedPayload();
+  const { form, owners } = task === "locate" || !sentAsShown() ? originalPayload() : preparedPayload();
   for (const [name, value] of fields()) form.append(name, value);
   begin();
   try {
@@ -121,7 +123,7 @@ function finish(answer) {
   byId("answer-body").setAttribute("aria-busy", "false");
   const stopped = answer.stop_reason === "max_tokens" ? " It was cut off: the longest answer allowed was reached." : "";
   const sandbox = answer.sandbox ? " From the sandbox: no model ran." : "";
-  byId("answer-status").textContent = `Done in ${(answer.timing_ms.total / 1000).toFixed(1)} s.${stopped}${sandbox}`;
+  byId("answer-status").textContent = `Done in ${duration(answer.timing_ms.total)}.${stopped}${sandbox}`;
   byId("answer-bill").replaceChildren(
     h(
       "p",
@@ -141,10 +143,13 @@ function fail(error, owners) {
     return;
   }
   byId("answer-status").textContent = "";
-  const { details = {}, requestId } = /** @type {ApiError} */ (error);
-  const hint = details.hint === undefined ? "" : `. ${details.hint}`;
-  byId("answer-error").textContent = `${error.message}${hint}${requestId ? ` (${requestId})` : ""}`;
   show(byId("answer-error"), true);
-  showRefusal(ownerOf(details.image, owners), error.message);
-  if (details.cost_usd !== undefined) spend(details.cost_usd);
+  if (!(error instanceof ApiError)) {
+    byId("answer-error").textContent = error.message;
+    return;
+  }
+  byId("answer-error").textContent = `${error.whole}${error.requestId === null ? "" : ` (${error.requestId})`}`;
+  showRefusal(ownerOf(error.details.image, owners), error.ofImage);
+  if (error.details.cost_usd !== undefined) spend(error.details.cost_usd);
+  if (error.status === 401) askForKey(error.message);
 }

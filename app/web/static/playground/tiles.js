@@ -202,8 +202,7 @@ function operations(details, parts) {
 /** @param {Error | null} error */
 function explained(error) {
   if (error === null) return null;
-  const hint = error instanceof ApiError ? error.details.hint : undefined;
-  return hint === undefined ? error.message : `${error.message}. ${hint}`;
+  return error instanceof ApiError ? error.ofImage : error.message;
 }
 
 /** @param {KeyboardEvent} event */

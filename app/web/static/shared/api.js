@@ -16,6 +16,19 @@ export class ApiError extends Error {
     this.requestId = body?.request_id ?? null;
   }
 
+  /** The message for a place that shows which picture is meant: as sentences, without its number and name. */
+  get ofImage() {
+    const { image, name, hint } = this.details;
+    const prefix = `image ${image}${name == null ? "" : ` (${name})`}: `;
+    const bare = this.message.startsWith(prefix) ? this.message.slice(prefix.length) : this.message;
+    return [bare, hint].filter((text) => text !== undefined).map(sentence).join(" ");
+  }
+
+  /** The message and the way out, as sentences. */
+  get whole() {
+    return [this.message, this.details.hint].filter((text) => text !== undefined).map(sentence).join(" ");
+  }
+
   /** Whether the same request may well succeed in a moment. */
   get passing() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
@@ -72,6 +85,11 @@ export function post(path, form, { type = "json", onUpload, onText, signal } = {
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     request.send(form);
   });
+}
+
+/** @param {string} text */
+function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 
 /** @param {XMLHttpRequest} request */

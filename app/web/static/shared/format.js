@@ -40,6 +40,11 @@ export function bytes(number) {
   return `${(number / 1_000_000).toFixed(1)} MB`;
 }
 
+/** @param {number} milliseconds */
+export function duration(milliseconds) {
+  return milliseconds < 1_000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1_000).toFixed(1)} s`;
+}
+
 /** @param {{width_px: number, height_px: number}} file */
 export function pixels(file) {
   return `${file.width_px}\u00d7${file.height_px}`;
