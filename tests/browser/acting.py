@@ -60,5 +60,18 @@ def answer_with(page: Page, path: str, body: Mapping[str, object], status: int =
     return asked
 
 
+def stream_with(page: Page, path: str, body: Mapping[str, object], event: str = "done") -> list[Request]:
+    """As `answer_with`, with a stream that consists of that event."""
+    asked: list[Request] = []
+
+    def fulfil(route: Route) -> None:
+        asked.append(route.request)
+        events = f"event: {event}\ndata: {json.dumps(body)}\n\n"
+        route.fulfill(status=200, content_type="text/event-stream", body=events)
+
+    page.route(f"**{path}", fulfil)
+    return asked
+
+
 def _encoded(files: tuple[Path, ...]) -> list[list[str]]:
     return [[file.name, base64.b64encode(file.read_bytes()).decode()] for file in files]

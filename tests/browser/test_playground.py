@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image, ImageDraw
 from playwright.sync_api import FilePayload, Page, Route, expect
 
-from tests.browser.acting import answer_with, drop, names, paste, ready, tile
+from tests.browser.acting import answer_with, drop, names, paste, ready, stream_with, tile
 from tests.conftest import ADMIN
 from tests.pdfs import pdf
 
@@ -266,7 +267,7 @@ def test_the_whole_flow_by_keyboard(page: Page, small: list[Path]) -> None:
 
 def test_data_is_extracted_by_the_fields_of_the_editor_into_a_table(page: Page, small: list[Path]) -> None:
     rows = [{"title": "Tea", "price": 3.5}, {"title": "Cake", "price": 4}]
-    asked = answer_with(page, "/v1/extract", {**ANSWER, "data": {"items": rows}})
+    asked = stream_with(page, "/v1/extract", {**ANSWER, "data": {"items": rows}})
     drop(page, small[0])
     ready(page)
     page.get_by_role("radio", name="Extract data").check()
@@ -286,6 +287,21 @@ def test_data_is_extracted_by_the_fields_of_the_editor_into_a_table(page: Page, 
     assert one in (asked[0].post_data or "")
 
 
+def test_an_answer_that_is_no_such_data_is_shown_with_its_cost(page: Page, small: list[Path]) -> None:
+    details = {"error_code": "schema_mismatch", "text": '{"title": 7}', "cost_usd": 0.0123}
+    error = {"type": "invalid_request_error", "message": "the answer is not valid by the schema", "details": details}
+    stream_with(page, "/v1/extract", {"type": "error", "error": error, "request_id": "req_8"}, "error")
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Extract data").check()
+
+    page.locator("#send").click()
+
+    expect(page.locator("#answer-error")).to_have_text("The answer is not valid by the schema. (req_8)")
+    expect(page.locator("#answer-body")).to_have_text('{"title": 7}')
+    expect(page.locator("#session-total")).to_have_text("$0.0123, 1 request")
+
+
 def test_a_schema_that_rows_cannot_show_is_edited_as_json(page: Page) -> None:
     page.get_by_role("radio", name="Extract data").check()
     page.locator("summary", has_text="JSON Schema").click()
@@ -302,7 +318,7 @@ def test_a_schema_that_rows_cannot_show_is_edited_as_json(page: Page) -> None:
 def test_boxes_are_drawn_where_the_answer_says(page: Page, small: list[Path]) -> None:
     box = [80, 50, 240, 150]
     found = {"label": "table", "image": 1, "box": box, "sent_box": box}
-    answer_with(page, "/v1/locate", {**ANSWER, "objects": [found]})
+    stream_with(page, "/v1/locate", {**ANSWER, "objects": [found]})
     drop(page, small[0])
     ready(page)
     page.get_by_role("radio", name="Locate").check()
@@ -318,6 +334,25 @@ def test_boxes_are_drawn_where_the_answer_says(page: Page, small: list[Path]) ->
     expected = [picture["x"] + 80 * scale, picture["y"] + 50 * scale, 160 * scale, 100 * scale]
     assert [drawn["x"], drawn["y"], drawn["width"], drawn["height"]] == pytest.approx(expected, abs=3)
     expect(page.locator(".objects")).to_contain_text("[80, 50, 240, 150]")
+
+
+def test_a_box_is_drawn_where_the_service_found_it(page: Page, service: httpx2.Client, tmp_path: Path) -> None:
+    if "/v1/locate" not in service.get("/openapi.json").json()["paths"]:
+        pytest.skip("this service does not locate yet")
+    picture = Image.new("RGB", (4000, 3000), "white")
+    ImageDraw.Draw(picture).rectangle((1000, 600, 1799, 1199), fill="#ff00ff")  # the sandbox finds magenta
+    picture.save(tmp_path / "plan.png")
+    drop(page, tmp_path / "plan.png")
+    ready(page)
+    page.get_by_role("radio", name="Locate").check()
+    page.get_by_label("What to find").fill("the mark")
+
+    page.locator("#send").click()
+
+    drawn = page.locator(".box rect")
+    expect(drawn).to_have_count(1)
+    edges = [float(drawn.get_attribute(name) or "nan") for name in ("x", "y", "width", "height")]
+    assert edges == pytest.approx([1000, 600, 800, 600], abs=4)
 
 
 @pytest.mark.parametrize(("language", "program"), [("curl", ["/bin/bash", "-c"]), ("Python", [sys.executable, "-c"])])

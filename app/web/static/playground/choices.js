@@ -73,6 +73,7 @@ function read() {
   show(byId("schema-field"), task === "extract");
   byId("prompt-label").textContent = task === "extract" ? "Hints, if any" : "Prompt";
   byId("send").textContent = VERBS[task];
+  refuseUnseen(task === "locate");
   choices.set({
     task,
     prompt: byId("prompt").value,
@@ -82,4 +83,15 @@ function read() {
     detail: byId("detail").value,
     maxTokens: byId("max-tokens").value,
   });
+}
+
+/**
+ * Boxes need a picture of the size at which Claude sees it, which `original` does not promise.
+ *
+ * @param {boolean} locating
+ */
+function refuseUnseen(locating) {
+  const select = byId("detail");
+  select.querySelector('[value="original"]').disabled = locating;
+  if (locating && select.value === "original") select.value = "auto";
 }

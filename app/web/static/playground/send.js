@@ -41,7 +41,7 @@ async function send() {
   for (const [name, value] of fields()) form.append(name, value);
   begin();
   try {
-    const answer = task === "analyze" ? await streamed(form, sending.signal) : await whole(task, form, sending.signal);
+    const answer = await streamed(task, form, sending.signal);
     if (task === "extract") byId("answer-body").replaceChildren(drawData(answer.data));
     if (task === "locate") byId("answer-body").replaceChildren(drawBoxes(answer, owners, pictures.value));
     finish(answer);
@@ -61,32 +61,33 @@ function whatIsMissing() {
   return task === "locate" && target.trim() === "" ? "Say what to find." : "";
 }
 
-/** @param {FormData} form @param {AbortSignal} signal */
-async function streamed(form, signal) {
+/**
+ * The whole answer; what Claude writes is shown while it comes, for data and boxes too, which replace it in the end.
+ *
+ * @param {string} task
+ * @param {FormData} form
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>}
+ */
+async function streamed(task, form, signal) {
   form.append("stream", "true");
   /** @type {any} */
   let answer = null;
   /** @type {ApiError | null} */
   let failure = null;
-  const text = h("p", { class: "answer-text" });
+  const text = h("p", { class: task === "analyze" ? "answer-text" : "answer-text code" });
   byId("answer-body").replaceChildren(text);
   const read = eventReader((name, data) => {
     if (name === "text") text.append(data.text);
     if (name === "done") answer = data;
     if (name === "error") failure = new ApiError(200, data);
   });
-  const { body } = await post("/v1/analyze", form, { type: "", onUpload: showUpload, onText: read, signal });
+  const { body } = await post(`/v1/${task}`, form, { type: "", onUpload: showUpload, onText: read, signal });
   read(body);
   if (failure !== null) throw failure;
   if (answer === null) throw new ApiError(0, { error: { message: "the stream ended before the answer did" } });
   if (text.textContent === "") text.textContent = "The answer has no text.";
   return answer;
-}
-
-/** @param {string} task @param {FormData} form @param {AbortSignal} signal */
-async function whole(task, form, signal) {
-  const { body } = await post(`/v1/${task}`, form, { onUpload: showUpload, signal });
-  return body;
 }
 
 /** @param {number} fraction */
@@ -150,6 +151,7 @@ function fail(error, owners) {
   }
   byId("answer-error").textContent = `${error.whole}${error.requestId === null ? "" : ` (${error.requestId})`}`;
   showRefusal(ownerOf(error.details.image, owners), error.ofImage);
+  if (error.details.text !== undefined) byId("answer-body").replaceChildren(h("pre", { tabindex: 0 }, error.details.text));
   if (error.details.cost_usd !== undefined) spend(error.details.cost_usd);
   if (error.status === 401) askForKey(error.message);
 }
