@@ -280,7 +280,7 @@ def test_data_is_extracted_by_the_fields_of_the_editor_into_a_table(page: Page, 
 
     page.locator("#send").click()
 
-    table = page.get_by_role("group", name="Table").get_by_role("table").last
+    table = page.get_by_role("group", name="Table").get_by_role("table")
     expect(table.get_by_role("row")).to_have_text(["titleprice", "Tea3.5", "Cake4"])
     expect(page.locator("#session-total")).to_have_text("$0.0104, 1 request")
     one = '{"type":"object","properties":{"title":{"type":"string"},"price":{"type":"number"}},'

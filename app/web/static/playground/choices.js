@@ -35,7 +35,7 @@ export function startChoices() {
 
 /** Fetches the models; the service's default stays chosen. */
 export async function loadModels() {
-  const response = await get("/v1/models?limit=1000");
+  const response = await get("v1/models?limit=1000");
   models.set((await response.json()).data);
   const select = byId("model");
   const chosen = select.value;

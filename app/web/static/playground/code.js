@@ -56,7 +56,7 @@ async function copy() {
 /** @param {Language} language */
 function codeFor(language) {
   const names = pictures.value.length === 0 ? ["photo.jpg"] : pictures.value.map(({ file }) => file.name);
-  return LANGUAGES[language](`${location.origin}/v1/${choices.value.task}`, names, fields());
+  return LANGUAGES[language](new URL(`v1/${choices.value.task}`, document.baseURI).href, names, fields());
 }
 
 /**

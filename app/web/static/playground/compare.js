@@ -76,7 +76,7 @@ async function estimates(level, signal) {
   for (const [name, value] of [...others, ["detail", level], ["compare", "true"]]) {
     form.append(/** @type {string} */ (name), /** @type {string} */ (value));
   }
-  const { body } = await post("/v1/estimate", form, { signal });
+  const { body } = await post("v1/estimate", form, { signal });
   return body.compare;
 }
 

@@ -9,8 +9,18 @@ import { h } from "../shared/elements.js";
 export function drawData(value) {
   if (isRows(value)) return tableOfRows(value);
   if (Array.isArray(value)) return h("ul", { class: "values" }, ...value.map((each) => h("li", {}, drawData(each))));
-  if (value !== null && typeof value === "object") return tableOfMembers(value);
+  if (value !== null && typeof value === "object") return soleRows(value) ?? tableOfMembers(value);
   return h("span", {}, written(value));
+}
+
+/**
+ * The table of an object that is nothing but a list of objects under one name.
+ *
+ * @param {Record<string, any>} members
+ */
+function soleRows(members) {
+  const [only, ...others] = Object.values(members);
+  return others.length === 0 && isRows(only) ? tableOfRows(only) : null;
 }
 
 /** @param {any} value */

@@ -38,7 +38,7 @@ async function price() {
   const { form, owners } = preparedPayload();
   for (const [name, value] of estimateFields()) form.append(name, value);
   try {
-    const { body } = await post("/v1/estimate", form, { signal });
+    const { body } = await post("v1/estimate", form, { signal });
     const prepared = pictures.value.flatMap(({ prepared: { parts } }) => parts.map(({ report }) => report.sent.sha256));
     whole = body.images.every((/** @type {any} */ image, /** @type {number} */ index) => image.sent.sha256 === prepared[index]);
     if (choices.value.model === "") nameDefaultModel(body.model);

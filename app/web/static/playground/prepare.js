@@ -121,7 +121,7 @@ async function normalized(file, onUpload, signal) {
   const { model, detail } = choices.value;
   if (model !== "") form.append("model", model);
   form.append("detail", detail);
-  const { body, header } = await post("/v1/normalize", form, { type: "blob", onUpload, signal });
+  const { body, header } = await post("v1/normalize", form, { type: "blob", onUpload, signal });
   const report = header("x-vision-proxy-image");
   if (report !== null) return [part(body, JSON.parse(report))];
   if (body.type !== "application/zip") throw new ApiError(502, null);

@@ -82,7 +82,7 @@ async function streamed(task, form, signal) {
     if (name === "done") answer = data;
     if (name === "error") failure = new ApiError(200, data);
   });
-  const { body } = await post(`/v1/${task}`, form, { type: "", onUpload: showUpload, onText: read, signal });
+  const { body } = await post(`v1/${task}`, form, { type: "", onUpload: showUpload, onText: read, signal });
   read(body);
   if (failure !== null) throw failure;
   if (answer === null) throw new ApiError(0, { error: { message: "the stream ended before the answer did" } });

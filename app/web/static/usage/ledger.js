@@ -66,7 +66,7 @@ async function loadOlder() {
  * @returns {Promise<any>}
  */
 async function page(after, signal) {
-  return (await get(`/v1/usage/requests?${filters(PAGE, after)}`, signal ? { signal } : {})).json();
+  return (await get(`v1/usage/requests?${filters(PAGE, after)}`, signal ? { signal } : {})).json();
 }
 
 /** @param {number} limit @param {string | null} after */
@@ -140,7 +140,7 @@ async function download() {
   let after = null;
   do {
     /** @type {Response} */
-    const response = await get(`/v1/usage/requests?${filters(CSV_PAGE, after)}`, { accept: "text/csv" });
+    const response = await get(`v1/usage/requests?${filters(CSV_PAGE, after)}`, { accept: "text/csv" });
     const text = await response.text();
     parts.push(parts.length === 0 ? text : text.slice(text.indexOf("\n") + 1)); // each page has its own head
     after = response.headers.get("x-next-page");

@@ -29,7 +29,7 @@ export async function drawSums(signal) {
 async function sums(group, signal) {
   const parameters = query();
   parameters.set("group_by", group);
-  return (await get(`/v1/usage?${parameters}`, { signal })).json();
+  return (await get(`v1/usage?${parameters}`, { signal })).json();
 }
 
 /** @param {any} total */
