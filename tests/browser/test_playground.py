@@ -158,6 +158,38 @@ def test_the_price_follows_what_is_typed(page: Page, small: list[Path]) -> None:
     expect(words).not_to_have_text(before)
 
 
+def test_a_price_that_nobody_waits_for_any_more_is_not_asked_for_any_more(page: Page, small: list[Path]) -> None:
+    held: list[Route] = []
+    given_up: list[str] = []
+    page.on("requestfailed", lambda request: given_up.append(request.url))
+    drop(page, small[0])
+    ready(page)
+
+    page.route("**/v1/estimate", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/v1/estimate"):
+        page.get_by_label("Prompt").fill("one")
+    with page.expect_response("**/v1/estimate"):
+        page.get_by_label("Prompt").fill("another")
+
+    assert [url.rpartition("/")[2] for url in given_up] == ["estimate"]
+
+
+def test_uploads_show_how_far_they_are_and_end_with_their_reason(page: Page, jpeg: Path) -> None:
+    given_up: list[str] = []
+    page.on("requestfailed", lambda request: given_up.append(request.url))
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.emulateNetworkConditions", slow)  # pyright: ignore[reportUnknownMemberType]
+    drop(page, jpeg)
+
+    progress = tile(page, "camera.jpg").get_by_role("progressbar", name="Upload of camera.jpg")
+    expect(progress).to_have_text(re.compile(r"^[1-9]\d? %$"))
+    with page.expect_event("requestfailed"):
+        page.get_by_role("button", name="Remove camera.jpg").click()
+
+    assert [url.rpartition("/")[2] for url in given_up] == ["normalize"]
+
+
 def test_another_level_of_detail_prepares_the_picture_anew(page: Page, jpeg: Path) -> None:
     drop(page, jpeg)
     ready(page)

@@ -85,10 +85,10 @@ def test_the_usage_page_is_drawn(
 
 
 def _draw(page: Page, path: Path) -> None:
-    """The window, in 256 colours: a page has few, and the file is a third."""
+    """The window, in 128 colours: a page has few, and the file is a fraction."""
     page.screenshot(path=path)
     with Image.open(path) as shot:
-        shot.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+        shot.convert("RGB").quantize(128).save(path, optimize=True)
     assert path.stat().st_size > 10_000
 
 
@@ -110,7 +110,7 @@ def _valley(width: int, height: int) -> Image.Image:
         shade = (126 - nearness * 20, 138 - nearness * 17, 150 - nearness * 19)
         draw.polygon([(0, height), *ridge, (width, height)], fill=shade)
     grain = Image.effect_noise(size, 60).convert("RGB")
-    return Image.blend(picture.filter(ImageFilter.GaussianBlur(1.5)), grain, 0.1)
+    return Image.blend(picture.filter(ImageFilter.GaussianBlur(1.5)), grain, 0.06)
 
 
 def _receipt() -> Image.Image:

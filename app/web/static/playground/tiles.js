@@ -144,6 +144,7 @@ function fill(tile, picture, place) {
   find(".tile-facts").replaceChildren(...facts(picture));
   show(find("progress"), prepared.state === "sending");
   find("progress").value = prepared.uploaded;
+  setText(find("progress"), `${Math.round(prepared.uploaded * 100)} %`);
   show(find(".tile-error"), refusal !== null);
   setText(find(".tile-error"), refusal ?? "");
   show(find(".tile-retry"), prepared.state === "failed" && prepared.error instanceof ApiError && prepared.error.passing);
