@@ -52,7 +52,7 @@ def test_pictures_that_are_dropped_are_priced_and_the_answer_streams(
 
 def test_the_answer_is_read_while_it_comes_and_can_be_stopped(page: Page, small: list[Path]) -> None:
     def slowly(route: Route) -> None:
-        route.continue_(headers={**route.request.headers, "x-vision-proxy-sandbox-fault": "drip=2"})
+        route.continue_(headers={**route.request.headers, "x-vision-proxy-sandbox-fault": "drip=1"})
 
     page.route("**/v1/analyze", slowly)
     drop(page, small[0])
@@ -60,7 +60,7 @@ def test_the_answer_is_read_while_it_comes_and_can_be_stopped(page: Page, small:
 
     page.get_by_role("button", name="Ask Claude").click()
 
-    expect(page.locator(".answer-text")).to_have_text("[sandbox] No model ran. This is an offli")
+    expect(page.locator(".answer-text")).to_contain_text("[sandbox] No model ran.")
     expect(page.locator("#answer-body")).to_have_attribute("aria-busy", "true")
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#answer-status")).to_have_text("Stopped. What Claude had written by then is billed.")

@@ -20,9 +20,9 @@ SPENDING = [("claude-sonnet-5-5", 1500), ("claude-haiku-5-5", 1200), ("claude-op
 
 
 @pytest.fixture
-def into(tmp_path: Path) -> Path:
-    """Where the pictures go: nowhere that lasts, unless `DRAW_INTO` names a folder."""
-    return Path(os.environ.get("DRAW_INTO", tmp_path))
+def into() -> Path:
+    """The folder that the pictures go to; without it nothing here is collected."""
+    return Path(os.environ["DRAW_INTO"])
 
 
 @pytest.fixture(scope="session")
