@@ -13,7 +13,7 @@ run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 test: $(VENV)/.dev browser  ## the whole suite
 	$(BIN)/python -m pytest $(ARGS)
 
-test-postgresql: $(VENV)/.dev  ## the same on a PostgreSQL server of its own, which a wheel brings
+test-postgresql: $(VENV)/.dev browser  ## the same on a PostgreSQL server of its own, which a wheel brings
 	VISION_PROXY_TEST_DATABASE=postgresql $(BIN)/python -m pytest $(ARGS)
 
 browser:  ## Debian's Chromium for the tests of the pages; where it cannot be had, they say so and are skipped

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import FilePayload, Page, Route, expect
+from playwright.sync_api import FileChooser, FilePayload, Page, Route, expect
 
 from tests.browser.acting import answer_with, drop, names, paste, ready, stream_with, tile
 from tests.conftest import ADMIN
@@ -266,6 +266,8 @@ def test_very_many_pictures_are_said_to_be_sent_smaller(page: Page, photo: Maker
 
 def test_the_whole_flow_by_keyboard(page: Page, small: list[Path]) -> None:
     keys = page.keyboard
+    choosers: list[FileChooser] = []
+    page.on("filechooser", choosers.append)  # the browser takes a moment until it hands them over
     keys.press("Tab")
     expect(page.get_by_role("link", name="Skip to the pictures")).to_be_focused()
     keys.press("Enter")
@@ -280,6 +282,7 @@ def test_the_whole_flow_by_keyboard(page: Page, small: list[Path]) -> None:
     expect(page.get_by_role("button", name="Remove third.jpg")).to_be_focused()
     keys.press("Alt+ArrowUp")
     assert names(page) == ["1. first.jpg", "2. third.jpg", "3. second.jpg"]
+    expect(page.locator("#pictures-status")).to_have_text("third.jpg is now 2 of 3")
     expect(page.get_by_role("button", name="Remove third.jpg")).to_be_focused()
     keys.press("Delete")
     assert names(page) == ["1. first.jpg", "2. second.jpg"]

@@ -28,7 +28,8 @@ export function drawBoxes(answer, owners, pictures) {
 function figure(image, url, found, name) {
   const { width, height } = extentOf(image);
   const groups = found.map((object, number) => box(object, number + 1));
-  const mark = (/** @type {number} */ number, /** @type {boolean} */ on) => groups[number].classList.toggle("marked", on);
+  const mark = (/** @type {number} */ number, /** @type {boolean} */ on) =>
+    groups[number].classList.toggle("marked", on);
   const items = found.map((object, number) =>
     h(
       "li",
@@ -55,13 +56,13 @@ function figure(image, url, found, name) {
       "div",
       { class: "boxed" },
       h("img", { src: url, alt: name }),
-      svg(
-        "svg",
-        { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-        ...groups,
-      ),
+      svg("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" }, ...groups),
     ),
-    h("figcaption", {}, `${name}: boxes in the ${image.page ? "points of the page" : `pixels of the original, ${width}\u00d7${height}`}`),
+    h(
+      "figcaption",
+      {},
+      `${name}: boxes in the ${image.page ? "points of the page" : `pixels of the original, ${width}\u00d7${height}`}`,
+    ),
     h("ol", { class: "objects" }, ...items),
   );
 }

@@ -7,20 +7,23 @@ import { schemaText, startSchemaEditor } from "./schema-editor.js";
 
 /**
  * @typedef {"analyze" | "extract" | "locate"} Task
- * @typedef {{task: Task, prompt: string, target: string, schema: string, model: string, detail: string, maxTokens: string}} Choices
+ * @typedef {{task: Task, prompt: string, target: string, schema: string}} Words
+ * @typedef {Words & {model: string, detail: string, maxTokens: string}} Choices
  */
 
 const VERBS = { analyze: "Ask Claude", extract: "Extract data", locate: "Locate" };
 
-export const choices = store(/** @type {Choices} */ ({
-  task: "analyze",
-  prompt: "",
-  target: "",
-  schema: "",
-  model: "",
-  detail: "auto",
-  maxTokens: "",
-}));
+export const choices = store(
+  /** @type {Choices} */ ({
+    task: "analyze",
+    prompt: "",
+    target: "",
+    schema: "",
+    model: "",
+    detail: "auto",
+    maxTokens: "",
+  }),
+);
 
 /** The vendor's models with what each sees and costs; empty until they are known. */
 export const models = store(/** @type {any[]} */ ([]));

@@ -19,7 +19,12 @@ export function startCode() {
     drawCode();
   };
   const radio = (/** @type {string} */ name) =>
-    h("label", {}, h("input", { type: "radio", name: "language", value: name, checked: name === chosen }), h("span", {}, name));
+    h(
+      "label",
+      {},
+      h("input", { type: "radio", name: "language", value: name, checked: name === chosen }),
+      h("span", {}, name),
+    );
   byId("code").append(
     h(
       "div",
@@ -110,7 +115,9 @@ function python(url, names, values) {
  * @param {[string, string][]} values
  */
 function typescript(url, names, values) {
-  const images = names.map((name) => `form.append("image", await openAsBlob(${JSON.stringify(name)}), ${JSON.stringify(name)});`);
+  const images = names.map(
+    (name) => `form.append("image", await openAsBlob(${JSON.stringify(name)}), ${JSON.stringify(name)});`,
+  );
   const others = values.map(([name, value]) => `form.append(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
   return [
     'import { openAsBlob } from "node:fs";',

@@ -82,13 +82,23 @@ async function estimates(level, signal) {
 
 /** @param {Map<string, any[]>} byLevel */
 function draw(byLevel) {
-  const head = h("tr", {}, h("th", { scope: "col" }, "Model"), ...LEVELS.map((level) => h("th", { scope: "col" }, level)));
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, "Model"),
+    ...LEVELS.map((level) => h("th", { scope: "col" }, level)),
+  );
   const rows = (byLevel.get(/** @type {string} */ (LEVELS[0])) ?? []).map((row) =>
     h(
       "tr",
       {},
       h("th", { scope: "row" }, nameOf(row.model), h("span", { class: "note" }, ` ${row.tier}`)),
-      ...LEVELS.map((level) => cell(level, byLevel.get(level)?.find((each) => each.model === row.model))),
+      ...LEVELS.map((level) =>
+        cell(
+          level,
+          byLevel.get(level)?.find((each) => each.model === row.model),
+        ),
+      ),
     ),
   );
   byId("compare-body").replaceChildren(
@@ -111,7 +121,14 @@ function cell(level, row) {
     {},
     h(
       "button",
-      { type: "button", class: "cell", "aria-label": label, "data-model": row.model, "data-detail": level, onclick: () => choose(row.model, level) },
+      {
+        type: "button",
+        class: "cell",
+        "aria-label": label,
+        "data-model": row.model,
+        "data-detail": level,
+        onclick: () => choose(row.model, level),
+      },
       h("strong", {}, money(row.cost.input_usd)),
       h("span", {}, count(row.tokens.total)),
     ),

@@ -39,7 +39,9 @@ function tableOfRows(rows) {
 
 /** @param {Record<string, any>} members */
 function tableOfMembers(members) {
-  const rows = Object.entries(members).map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), cell(value)));
+  const rows = Object.entries(members).map(([name, value]) =>
+    h("tr", {}, h("th", { scope: "row" }, name), cell(value)),
+  );
   return scrolled(h("table", { class: "data" }, h("tbody", {}, ...rows)));
 }
 

@@ -1,4 +1,4 @@
-// The price before sending, kept true while one types: /v1/estimate, asked once there is a pause, the last question only.
+// The price before sending, kept true while one types: asked for in each pause, and only the last time answered.
 
 import { post } from "../shared/api.js";
 import { byId, h } from "../shared/elements.js";
@@ -40,7 +40,9 @@ async function price() {
   try {
     const { body } = await post("v1/estimate", form, { signal });
     const prepared = pictures.value.flatMap(({ prepared: { parts } }) => parts.map(({ report }) => report.sent.sha256));
-    whole = body.images.every((/** @type {any} */ image, /** @type {number} */ index) => image.sent.sha256 === prepared[index]);
+    whole = body.images.every(
+      (/** @type {any} */ image, /** @type {number} */ index) => image.sent.sha256 === prepared[index],
+    );
     if (choices.value.model === "") nameDefaultModel(body.model);
     showCosts(costsOf(body.images, owners));
     draw(body);
@@ -87,19 +89,37 @@ function draw(estimate) {
   const { tokens, cost } = estimate;
   const rows = [
     ["Pictures", `${count(tokens.image)} tokens`, money(cost.images_usd)],
-    ["Words", `about ${count(tokens.text)} tokens`, cost.input_usd === null ? "" : money(cost.input_usd - cost.images_usd)],
-    ["The longest answer, at most", "", cost.upper_bound_usd === null ? "" : money(cost.upper_bound_usd - cost.input_usd)],
+    [
+      "Words",
+      `about ${count(tokens.text)} tokens`,
+      cost.input_usd === null ? "" : money(cost.input_usd - cost.images_usd),
+    ],
+    [
+      "The longest answer, at most",
+      "",
+      cost.upper_bound_usd === null ? "" : money(cost.upper_bound_usd - cost.input_usd),
+    ],
   ];
   const shown = [
     h("p", { class: "figure" }, money(cost.input_usd), h("span", {}, ` to send, on ${estimate.model}`)),
     h(
       "table",
       { class: "plain" },
-      h("tbody", {}, ...rows.map(([name, amount, usd]) =>
-        h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, amount), h("td", {}, usd)),
-      )),
+      h(
+        "tbody",
+        {},
+        ...rows.map(([name, amount, usd]) =>
+          h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, amount), h("td", {}, usd)),
+        ),
+      ),
     ),
-    whole ? null : h("p", { class: "note" }, "Together these are too much for one request as they are: Claude gets some of them smaller than shown."),
+    whole
+      ? null
+      : h(
+          "p",
+          { class: "note" },
+          "Together these are too much for one request as they are: Claude gets some of them smaller than shown.",
+        ),
     h("p", { class: "note" }, `At most ${money(cost.upper_bound_usd)} in all. Prices of ${cost.prices_as_of}.`),
   ];
   byId("price").replaceChildren(...shown.filter((each) => each !== null));

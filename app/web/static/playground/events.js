@@ -22,7 +22,8 @@ export function eventReader(onEvent) {
  */
 function tell(block, onEvent) {
   const lines = block.split("\n");
-  const value = (/** @type {string} */ field) => lines.find((line) => line.startsWith(`${field}: `))?.slice(field.length + 2);
+  const value = (/** @type {string} */ field) =>
+    lines.find((line) => line.startsWith(`${field}: `))?.slice(field.length + 2);
   const [name, data] = [value("event"), value("data")];
   if (name !== undefined && data !== undefined) onEvent(name, JSON.parse(data)); // comments keep the line alive
 }

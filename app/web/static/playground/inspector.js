@@ -108,7 +108,12 @@ function dialog() {
     h("button", { type: "button", onclick: act, ...(id === "" ? {} : { id }) }, label);
   const stage = h(
     "div",
-    { id: "inspector-stage", tabindex: 0, role: "group", "aria-label": "Picture; plus and minus zoom, arrow keys move it" },
+    {
+      id: "inspector-stage",
+      tabindex: 0,
+      role: "group",
+      "aria-label": "Picture; plus and minus zoom, arrow keys move it",
+    },
     h("img", { id: "inspector-after", alt: "What Claude gets", draggable: "false" }),
     h("img", { id: "inspector-before", alt: "The original", draggable: "false" }),
     h("div", { id: "inspector-line" }),

@@ -52,6 +52,8 @@ async function listModels() {
 
 /** A key may have run out since it was entered. */
 function askWhereRefused() {
-  const refused = pictures.value.find(({ prepared }) => prepared.error instanceof ApiError && prepared.error.status === 401);
+  const refused = pictures.value.find(
+    ({ prepared }) => prepared.error instanceof ApiError && prepared.error.status === 401,
+  );
   if (refused !== undefined) askForKey(refused.prepared.error?.message);
 }

@@ -6,7 +6,8 @@ import { store } from "../shared/store.js";
  * What one picture became for one model and level of detail: the parts that would be sent (one, or the pages of a PDF).
  *
  * @typedef {{blob: Blob, url: string, report: any}} Part
- * @typedef {{state: "waiting" | "sending" | "ready" | "failed", uploaded: number, parts: Part[], error: Error | null}} Prepared
+ * @typedef {"waiting" | "sending" | "ready" | "failed"} State
+ * @typedef {{state: State, uploaded: number, parts: Part[], error: Error | null}} Prepared
  * @typedef {{id: number, file: File, prepared: Prepared}} Picture
  */
 

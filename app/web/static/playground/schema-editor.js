@@ -47,7 +47,12 @@ export function startSchemaEditor(into, onChange) {
         "div",
         { class: "row" },
         h("button", { type: "button", id: "schema-add", onclick: addRow }, "Add a field"),
-        h("label", { class: "check" }, h("input", { type: "checkbox", id: "schema-list", onchange: readRows }), "There are several of them"),
+        h(
+          "label",
+          { class: "check" },
+          h("input", { type: "checkbox", id: "schema-list", onchange: readRows }),
+          "There are several of them",
+        ),
       ),
       h("p", { id: "schema-note", class: "note", role: "status" }),
     ),
@@ -91,8 +96,17 @@ function row({ name, type, description }, index) {
     { class: "schema-row", oninput: readRows },
     h("input", { type: "text", value: name, placeholder: "name", "aria-label": label("Name"), spellcheck: "false" }),
     h("select", { "aria-label": label("Type") }, ...types),
-    h("input", { type: "text", value: description, placeholder: "what it is, if unclear", "aria-label": label("Description") }),
-    h("button", { type: "button", class: "tool", "aria-label": `Remove field ${index + 1}`, onclick: () => removeRow(index) }, "\u00d7"),
+    h("input", {
+      type: "text",
+      value: description,
+      placeholder: "what it is, if unclear",
+      "aria-label": label("Description"),
+    }),
+    h(
+      "button",
+      { type: "button", class: "tool", "aria-label": `Remove field ${index + 1}`, onclick: () => removeRow(index) },
+      "\u00d7",
+    ),
   );
 }
 

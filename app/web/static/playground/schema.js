@@ -24,10 +24,12 @@ const LIST = "items";
  */
 export function schemaOf({ fields, list }) {
   const named = fields.filter(({ name }) => name.trim() !== "");
-  const one = objectOf(named.map(({ name, type, description }) => [
-    name.trim(),
-    { ...TYPES[type], ...(description.trim() === "" ? {} : { description: description.trim() }) },
-  ]));
+  const one = objectOf(
+    named.map(({ name, type, description }) => [
+      name.trim(),
+      { ...TYPES[type], ...(description.trim() === "" ? {} : { description: description.trim() }) },
+    ]),
+  );
   return list ? objectOf([[LIST, { type: "array", items: one }]]) : one;
 }
 

@@ -56,7 +56,8 @@ async function send() {
 function whatIsMissing() {
   const { task, target } = choices.value;
   if (pictures.value.length === 0) return "Add a picture first.";
-  if (pictures.value.some(({ prepared }) => prepared.state === "failed")) return "Remove the picture that cannot be read.";
+  if (pictures.value.some(({ prepared }) => prepared.state === "failed"))
+    return "Remove the picture that cannot be read.";
   if (!allReady()) return "The pictures are still being prepared.";
   return task === "locate" && target.trim() === "" ? "Say what to find." : "";
 }
@@ -130,9 +131,15 @@ function finish(answer) {
       "p",
       { class: "bill" },
       h("strong", {}, money(cost.total_usd)),
-      ` for ${count(usage.input_tokens)} tokens in and ${count(usage.output_tokens)} out, ${money(cost.images_usd)} of it for the pictures`,
+      ` for ${count(usage.input_tokens)} tokens in and ${count(usage.output_tokens)} out`,
+      cost.images_usd === null ? null : `, ${money(cost.images_usd)} of it for the pictures`,
     ),
-    h("details", {}, h("summary", {}, "The whole answer as JSON"), h("pre", { tabindex: 0 }, JSON.stringify(answer, null, 2))),
+    h(
+      "details",
+      {},
+      h("summary", {}, "The whole answer as JSON"),
+      h("pre", { tabindex: 0 }, JSON.stringify(answer, null, 2)),
+    ),
   );
 }
 
@@ -151,7 +158,8 @@ function fail(error, owners) {
   }
   byId("answer-error").textContent = `${error.whole}${error.requestId === null ? "" : ` (${error.requestId})`}`;
   showRefusal(ownerOf(error.details.image, owners), error.ofImage);
-  if (error.details.text !== undefined) byId("answer-body").replaceChildren(h("pre", { tabindex: 0 }, error.details.text));
+  if (error.details.text !== undefined)
+    byId("answer-body").replaceChildren(h("pre", { tabindex: 0 }, error.details.text));
   if (error.details.cost_usd !== undefined) spend(error.details.cost_usd);
   if (error.status === 401) askForKey(error.message);
 }

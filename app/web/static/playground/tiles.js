@@ -1,4 +1,4 @@
-// The list of pictures as one sees it: a tile each, with what became of the picture, moved and removed by mouse or keys.
+// The pictures as one sees them: a tile each with what became of it, moved and removed by mouse or keys.
 
 import { ApiError } from "../shared/api.js";
 import { byId, h, show } from "../shared/elements.js";
@@ -82,10 +82,6 @@ function tileOf(picture, place) {
  * @returns {HTMLLIElement}
  */
 function newTile({ id, file }) {
-  const onPart = (/** @type {string} */ name) => ({ class: `tile-${name}` });
-  const place = () => pictures.value.findIndex((picture) => picture.id === id);
-  const tool = (/** @type {string} */ name, /** @type {string} */ sign, /** @type {string} */ label, /** @type {() => void} */ act) =>
-    h("button", { type: "button", class: `tool tool-${name}`, "aria-label": label, title: label, onclick: act }, sign);
   const look = () => inspect(pictures.value.find((picture) => picture.id === id));
   const tile = h(
     "li",
@@ -93,25 +89,50 @@ function newTile({ id, file }) {
     h("button", { type: "button", class: "tile-picture", onclick: look }, h("img", { alt: "", draggable: "false" })),
     h(
       "div",
-      onPart("text"),
-      h("p", onPart("name")),
-      h("p", onPart("facts")),
+      { class: "tile-text" },
+      h("p", { class: "tile-name" }),
+      h("p", { class: "tile-facts" }),
       h("progress", { max: 1, value: 0, "aria-label": `Upload of ${file.name}` }),
       h("p", { class: "tile-error error-text", role: "alert" }),
       h("button", { type: "button", class: "tile-retry", onclick: () => retry(id) }, "Try again"),
-      h("details", onPart("operations"), h("summary"), h("ol")),
+      h("details", { class: "tile-operations" }, h("summary"), h("ol")),
     ),
     h(
       "div",
-      onPart("tools"),
-      tool("earlier", "\u2191", `Move ${file.name} earlier`, () => move(id, place() - 1)),
-      tool("later", "\u2193", `Move ${file.name} later`, () => move(id, place() + 1)),
+      { class: "tile-tools" },
+      tool("earlier", "\u2191", `Move ${file.name} earlier`, () => moveTile(id, -1)),
+      tool("later", "\u2193", `Move ${file.name} later`, () => moveTile(id, 1)),
       tool("remove", "\u00d7", `Remove ${file.name}`, () => removeTile(id)),
     ),
   );
+  makeDraggable(tile, id);
+  return tile;
+}
+
+/**
+ * @param {string} name
+ * @param {string} sign
+ * @param {string} label
+ * @param {() => void} act
+ */
+function tool(name, sign, label, act) {
+  return h(
+    "button",
+    { type: "button", class: `tool tool-${name}`, "aria-label": label, title: label, onclick: act },
+    sign,
+  );
+}
+
+/**
+ * Lets the tile be dragged: it takes the place of whichever it is dragged over.
+ *
+ * @param {HTMLLIElement} tile
+ * @param {number} id
+ */
+function makeDraggable(tile, id) {
   tile.addEventListener("dragstart", (/** @type {DragEvent} */ event) => {
     dragged = id;
-    event.dataTransfer?.setData("text/plain", file.name);
+    event.dataTransfer?.setData("text/plain", String(id));
     tile.classList.add("tile-dragged");
   });
   tile.addEventListener("dragend", () => {
@@ -121,12 +142,11 @@ function newTile({ id, file }) {
   tile.addEventListener("dragover", (/** @type {DragEvent} */ event) => {
     if (dragged === null) return;
     event.preventDefault();
-    if (dragged !== id) move(dragged, place());
+    if (dragged !== id) move(dragged, placeOf(id));
   });
   tile.addEventListener("drop", (/** @type {DragEvent} */ event) => {
     if (dragged !== null) event.preventDefault();
   });
-  return tile;
 }
 
 /**
@@ -147,7 +167,10 @@ function fill(tile, picture, place) {
   setText(find("progress"), `${Math.round(prepared.uploaded * 100)} %`);
   show(find(".tile-error"), refusal !== null);
   setText(find(".tile-error"), refusal ?? "");
-  show(find(".tile-retry"), prepared.state === "failed" && prepared.error instanceof ApiError && prepared.error.passing);
+  show(
+    find(".tile-retry"),
+    prepared.state === "failed" && prepared.error instanceof ApiError && prepared.error.passing,
+  );
   const image = find("img");
   if (first !== undefined && image.getAttribute("src") !== first.url) image.src = first.url;
   show(image, first !== undefined);
@@ -211,21 +234,38 @@ function onKey(event) {
   const tile = /** @type {HTMLElement} */ (event.target).closest("li.tile");
   if (!(tile instanceof HTMLElement)) return;
   const id = Number(tile.dataset["id"]);
-  const place = pictures.value.findIndex((picture) => picture.id === id);
   if (event.key === "Delete") removeTile(id);
-  else if (event.altKey && event.key === "ArrowUp") move(id, place - 1);
-  else if (event.altKey && event.key === "ArrowDown") move(id, place + 1);
+  else if (event.altKey && event.key === "ArrowUp") moveTile(id, -1);
+  else if (event.altKey && event.key === "ArrowDown") moveTile(id, 1);
   else return;
   event.preventDefault();
 }
 
+/**
+ * Moves a picture and tells of it, for those who do not see it.
+ *
+ * @param {number} id
+ * @param {number} step
+ */
+function moveTile(id, step) {
+  move(id, placeOf(id) + step);
+  const place = placeOf(id);
+  const name = pictures.value[place]?.file.name;
+  byId("pictures-status").textContent = `${name} is now ${place + 1} of ${pictures.value.length}`;
+}
+
 /** @param {number} id */
 function removeTile(id) {
-  const place = pictures.value.findIndex((picture) => picture.id === id);
+  const place = placeOf(id);
   remove(id);
   const next = pictures.value[Math.min(place, pictures.value.length - 1)];
   const focus = next === undefined ? byId("pick") : tiles.get(next.id)?.querySelector(".tool-remove");
   focus?.focus();
+}
+
+/** @param {number} id */
+function placeOf(id) {
+  return pictures.value.findIndex((picture) => picture.id === id);
 }
 
 /** @param {HTMLElement} element @param {string} text */

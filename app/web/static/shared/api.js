@@ -21,12 +21,18 @@ export class ApiError extends Error {
     const { image, name, hint } = this.details;
     const prefix = `image ${image}${name == null ? "" : ` (${name})`}: `;
     const bare = this.message.startsWith(prefix) ? this.message.slice(prefix.length) : this.message;
-    return [bare, hint].filter((text) => text !== undefined).map(sentence).join(" ");
+    return [bare, hint]
+      .filter((text) => text !== undefined)
+      .map(sentence)
+      .join(" ");
   }
 
   /** The message and the way out, as sentences. */
   get whole() {
-    return [this.message, this.details.hint].filter((text) => text !== undefined).map(sentence).join(" ");
+    return [this.message, this.details.hint]
+      .filter((text) => text !== undefined)
+      .map(sentence)
+      .join(" ");
   }
 
   /** Whether the same request may well succeed in a moment. */

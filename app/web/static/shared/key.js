@@ -30,8 +30,9 @@ export function onKey(watcher) {
 export function askForKey(reason = "") {
   const dialog = byId("key-dialog");
   byId("key-reason").textContent = reason;
+  if (dialog.open) return; // whoever is typing goes on typing
   byId("key-input").value = "";
-  if (!dialog.open) dialog.showModal();
+  dialog.showModal();
 }
 
 /** Puts the dialog into the page and the button that opens it to work. */

@@ -83,7 +83,9 @@ function draw() {
   const found = entries.filter((entry) => wanted === "" || searchable(entry).includes(wanted));
   const all = nextPage === null ? "" : ", older ones not loaded";
   byId("ledger-status").textContent =
-    wanted === "" ? `${counted(entries.length, "request")}${all}` : `${count(found.length)} of ${counted(entries.length, "request")}${all}`;
+    wanted === ""
+      ? `${counted(entries.length, "request")}${all}`
+      : `${count(found.length)} of ${counted(entries.length, "request")}${all}`;
   show(byId("more"), nextPage !== null);
   byId("ledger").replaceChildren(found.length === 0 ? h("p", { class: "note" }, "No such request.") : table(found));
 }
@@ -91,7 +93,9 @@ function draw() {
 /** @param {any} entry */
 function searchable(entry) {
   const { id, request_id, upstream_request_id, key, token, endpoint, model, state, status } = entry;
-  return [id, request_id, upstream_request_id, key, names.get(key), token, endpoint, model, state, status].join(" ").toLowerCase();
+  return [id, request_id, upstream_request_id, key, names.get(key), token, endpoint, model, state, status]
+    .join(" ")
+    .toLowerCase();
 }
 
 /** @param {any[]} found */
@@ -126,7 +130,9 @@ function details(entry) {
     `request ${entry.request_id}`,
     entry.upstream_request_id === null ? null : `upstream ${entry.upstream_request_id}`,
     entry.images > 0 ? `pictures ${bytes(entry.bytes_before)} \u2192 ${bytes(entry.bytes_after)}` : null,
-    entry.usage === null ? null : `${count(entry.usage.input_tokens ?? 0)} tokens in, ${count(entry.usage.output_tokens ?? 0)} out`,
+    entry.usage === null
+      ? null
+      : `${count(entry.usage.input_tokens ?? 0)} tokens in, ${count(entry.usage.output_tokens ?? 0)} out`,
     entry.timing_ms.total === undefined ? null : `took ${duration(entry.timing_ms.total)}`,
   ];
   return h("details", {}, h("summary", {}, "more"), ...lines.map((line) => (line === null ? null : h("p", {}, line))));

@@ -35,7 +35,8 @@ async function sums(group, signal) {
 /** @param {any} total */
 function drawTotals(total) {
   const tokens = total.tokens.input + total.tokens.cache_read + total.tokens.cache_creation;
-  const figure = (/** @type {string} */ value, /** @type {string} */ name) => h("p", { class: "figure" }, value, h("span", {}, name));
+  const figure = (/** @type {string} */ value, /** @type {string} */ name) =>
+    h("p", { class: "figure" }, value, h("span", {}, name));
   byId("totals").replaceChildren(
     figure(money(total.cost_usd), "spent"),
     figure(count(total.requests), total.requests === 1 ? "request" : "requests"),
