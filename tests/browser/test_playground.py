@@ -326,6 +326,18 @@ def test_data_is_extracted_by_the_fields_of_the_editor_into_a_table(page: Page, 
     assert one in (asked[0].post_data or "")
 
 
+def test_the_data_of_the_sandbox_has_the_fields_that_were_asked_for(page: Page, small: list[Path]) -> None:
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Extract data").check()
+
+    page.locator("#send").click()
+
+    rows = page.get_by_role("group", name="Table").get_by_role("row")
+    expect(rows.get_by_role("rowheader")).to_have_text(["title", "date", "total"])
+    expect(rows.first).to_contain_text("[sandbox]")
+
+
 def test_an_answer_that_is_no_such_data_is_shown_with_its_cost(page: Page, small: list[Path]) -> None:
     details = {"error_code": "schema_mismatch", "text": '{"title": 7}', "cost_usd": 0.0123}
     error = {"type": "invalid_request_error", "message": "the answer is not valid by the schema", "details": details}
@@ -375,9 +387,7 @@ def test_boxes_are_drawn_where_the_answer_says(page: Page, small: list[Path]) ->
     expect(page.locator(".objects")).to_contain_text("[80, 50, 240, 150]")
 
 
-def test_a_box_is_drawn_where_the_service_found_it(page: Page, service: httpx2.Client, tmp_path: Path) -> None:
-    if "/v1/locate" not in service.get("/openapi.json").json()["paths"]:
-        pytest.skip("this service does not locate yet")
+def test_a_box_is_drawn_where_the_sandbox_said(page: Page, tmp_path: Path) -> None:
     picture = Image.new("RGB", (4000, 3000), "white")
     ImageDraw.Draw(picture).rectangle((1000, 600, 1799, 1199), fill="#ff00ff")  # the sandbox finds magenta
     picture.save(tmp_path / "plan.png")
