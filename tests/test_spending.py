@@ -93,7 +93,7 @@ def test_a_stream_is_settled_at_its_end(fresh: httpx2.Client, photo: Maker, path
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
-def test_a_stream_that_breaks_before_its_output_is_counted_may_have_cost_its_bound(
+def test_a_stream_that_breaks_is_settled_with_what_had_been_billed(
     fresh: httpx2.Client, photo: Maker, path: str
 ) -> None:
     headers = {"x-vision-proxy-sandbox-fault": "cut"}
@@ -103,9 +103,9 @@ def test_a_stream_that_breaks_before_its_output_is_counted_may_have_cost_its_bou
         fresh.post(path, json=message(photo, stream=True), headers=headers)
 
     row = the_row(fresh)
-    assert (row["state"], row["status"], row["cost_usd"]) == ("unknown", 200, None)
+    assert (row["state"], row["status"]) == ("settled", 200)
     assert row["usage"]["input_tokens"] > 0
-    assert fresh.get("/v1/usage").json()["total"]["unknown_usd"] == row["bound_usd"]
+    assert row["cost_usd"] > 0
 
 
 @pytest.mark.parametrize(("fault", "status"), [("400-spend", 400), ("529", 529), ("500", 500)])
@@ -138,17 +138,6 @@ def test_a_client_that_leaves_during_a_call_leaves_its_bound(
 
     row = the_row(service)
     assert row["state"] == "unknown"
-    assert row["bound_usd"] > 0
-
-
-@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
-def test_a_client_that_leaves_its_stream_leaves_its_bound(fresh: httpx2.Client, photo: Maker, path: str) -> None:
-    headers = {"x-vision-proxy-sandbox-fault": "drip=10"}
-    with fresh.stream("POST", path, json=message(photo, stream=True), headers=headers) as response:
-        next(response.iter_bytes())
-
-    row = the_row(fresh)
-    assert (row["state"], row["cost_usd"]) == ("unknown", None)
     assert row["bound_usd"] > 0
 
 
@@ -298,6 +287,28 @@ def test_a_budget_is_kept_and_the_refusal_has_the_figures(kept: httpx2.Client, p
     assert 0 < error["details"]["spent_usd"] < 0.1 < error["details"]["spent_usd"] + error["details"]["bound_usd"]
     assert "renews_at" in error["details"]
     assert ask_as(kept, key, photo, max_tokens="20").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/analyze", "/v1/messages"])
+def test_who_leaves_a_stream_has_its_bound_counted_on_the_budget(kept: httpx2.Client, photo: Maker, path: str) -> None:
+    asked = message(photo, stream=True)
+    kept.post(path, json=asked, headers=ADMIN).raise_for_status()
+    [first] = kept.get("/v1/usage/requests", headers=ADMIN).json()["requests"]
+    bound_usd = first["bound_usd"]
+    headers = {
+        "x-api-key": made(kept, budget_usd=round(1.5 * bound_usd, 9))["key"],
+        "x-vision-proxy-sandbox-fault": "drip=10",
+    }
+
+    with kept.stream("POST", path, json=asked, headers=headers) as response:
+        next(response.iter_bytes())
+    refused = kept.post(path, json=asked, headers=headers)
+
+    assert refused.status_code == 402
+    while (left := kept.get("/v1/usage/requests", headers=ADMIN).json()["requests"][0])["state"] == "reserved":
+        pass
+    assert left["state"] == "settled"
+    assert 0 < left["cost_usd"] < bound_usd
 
 
 def test_a_limit_by_the_minute_is_kept_and_told_in_headers(kept: httpx2.Client, photo: Maker) -> None:

@@ -77,6 +77,7 @@ class Settlement:
 
     `images` are those sent on; `status` is what the caller was answered; `upstream_request_id` is the vendor's.
     `claim` is that of the reservation, and `answer` is kept for it; without one its key is free again.
+    `partly` says that the vendor may bill more than it has reported: then budgets count the whole bound.
     """
 
     state: Outcome
@@ -90,6 +91,7 @@ class Settlement:
     timing_ms: Mapping[str, float]
     claim: Claim | None = None
     answer: WireAnswer | None = None
+    partly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

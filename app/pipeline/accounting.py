@@ -30,6 +30,7 @@ class Account:
         self._watch = watch
         self._id: str | None = None
         self._sent = False
+        self._partly = False
         self._status: int | None = None
         self._usage: Usage = {}
         self._cost_usd: Decimal | None = None
@@ -81,11 +82,11 @@ class Account:
     def billed(self, usage: Usage, cost: Cost | None, upstream_request_id: str | None, *, whole: bool) -> None:
         """What the vendor has said that it cost; nothing where it has not said.
 
-        Of an answer that is not `whole` nobody knows: a stream counts its output tokens at the end alone, and what was
-        read until then would be as good as free to whoever leaves just before it.
+        Of an answer that is not `whole` more may be billed: a stream counts its output tokens at the end alone, and
+        what was read until then would be as good as free to whoever leaves just before it.
         """
         if usage:
-            self._sent, self._status = not whole, _GOOD
+            self._sent, self._status, self._partly = False, _GOOD, not whole
             self._usage, self._upstream_request_id = usage, upstream_request_id
             self._cost_usd = None if cost is None else cost.total_usd
 
@@ -110,6 +111,7 @@ class Account:
             timing_ms=self._watch.timing_ms(),
             claim=self._request.claim,
             answer=self._answer if state == "settled" else None,
+            partly=self._partly,
         )
         await self._services.ledger.settle(self._id, settlement)
 

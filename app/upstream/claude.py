@@ -196,6 +196,7 @@ class ClaudeUpstream:
         Raises:
             UpstreamError: whatever kept it from coming, retries included.
         """
+        await self.client()  # where it is still being imported, that is no time of the vendor's
         try:
             return await self._retries.run(lambda: self._read(call), resend=call.resend)
         except UpstreamError as error:
@@ -208,6 +209,7 @@ class ClaudeUpstream:
         Raises:
             UpstreamError: what kept it from beginning, retries included.
         """
+        await self.client()  # as in `send`
         opening = self._retries.run(partial(self._open, call), resend=call.resend)
         del call  # a stream can last minutes, and needs nothing of what was sent
         try:

@@ -62,7 +62,7 @@ def _moved(row: Row[Any], before: str, settlement: Settlement) -> list[Sum]:
     """What is added to every sum that the reservation stands in, of its own time."""
     bound: int = row.bound_nanousd
     reserved, settled = (-bound, 0) if before == "reserved" else (0, -bound)
-    settled += bound if settlement.state == "unknown" else _cost(settlement) or 0
+    settled += bound if settlement.state == "unknown" or settlement.partly else _cost(settlement) or 0
     given_back = -row.requests if settlement.state == "released" else 0
     return [
         Sum(spender, period, reserved, settled, given_back)
