@@ -16,30 +16,13 @@ from app.database.failures import DATABASE_FAILURES, DatabaseUnusableError, caus
 from app.database.sql import open_database
 from app.errors import AppError
 from app.key_commands import add_key_commands
+from app.observe.logs import log_config
+from app.observe.shared_values import shared_folder
 from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
 from app.usage_commands import add_usage_commands
 
 _LAST_S = 5
-
-LOG_CONFIG = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": "INFO", "handlers": ["stderr"]},
-    # Pillow complains of broken files, which are the client's to mend and are told so;
-    # at DEBUG the SDK prints whole bodies, pictures included; at INFO the transport prints a line a call,
-    # and alembic three at each start
-    "loggers": {
-        "uvicorn.error": {"level": "INFO"},
-        "uvicorn.access": {"level": "INFO"},
-        "anthropic": {"level": "WARNING"},
-        "httpx2": {"level": "WARNING"},
-        "alembic": {"level": "WARNING"},
-        "PIL": {"level": "CRITICAL"},
-    },
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,7 +63,7 @@ def _serve(options: argparse.Namespace) -> int:
             os.environ[f"VISION_PROXY_{name.upper()}"] = str(given)
     settings = load_settings()
     asyncio.run(_try_database(settings.database_url))
-    with _upstream(settings):
+    with shared_folder(os.environ) if settings.workers > 1 else nullcontext(), _upstream(settings):
         uvicorn.run(
             "app.main:create_app_from_environment",
             factory=True,
@@ -88,7 +71,8 @@ def _serve(options: argparse.Namespace) -> int:
             port=settings.port,
             workers=settings.workers,
             http="app.web.connections:Connection",
-            log_config=LOG_CONFIG,
+            log_config=log_config(settings.log_format),
+            access_log=False,  # each request has one line of ours
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_LAST_S,  # requests have had their time before

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.admission import Admission
-from app.pipeline import Key, Services
+from app.observe.redaction import hide
+from app.pipeline import Key, Observer, Services
 from app.pipeline.ports import Clock
-from app.services import new_id, open_services
+from app.services import make_observer, new_id, open_services
 from app.settings import Settings, load_settings
 from app.web import (
     analyze,
@@ -38,8 +39,10 @@ from app.web.draining import Drain, Draining, on_signals
 from app.web.errors import add_error_handlers
 from app.web.gate import Gate, Pace, Rooms
 from app.web.middleware import Marks
+from app.web.observing import Observed
 
 _TRIM_INTERVAL_S = 10.0
+_LOOK_INTERVAL_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +59,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.clock = clock
+    app.state.observer = make_observer(settings)
+    hide(*settings.secrets)
     native = (analyze, extract, locate, estimate, normalize)
     for module in (*native, messages, batches, models, files, keys, tokens, usage, operations, pages):
         app.include_router(module.router)
@@ -67,6 +72,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)
     if settings.allowed_origins:
         add_cors(app, settings.allowed_origins)
+    app.add_middleware(Observed, new_id=new_id, observer=app.state.observer)
     return app
 
 
@@ -96,6 +102,13 @@ async def _return_freed_memory() -> None:
         await to_thread.run_sync(trim, 0)
 
 
+async def _look_again_and_again(observer: Observer) -> None:
+    """Have the figures of this process where the others find them, should they be asked."""
+    while True:
+        observer.metrics.look()
+        await anyio.sleep(_LOOK_INTERVAL_S)
+
+
 async def _tell_of_keys(services: Services, settings: Settings) -> None:
     """Say who is served; where others can reach a service without keys, make one and show it this once."""
     if await services.access.is_open():
@@ -120,12 +133,19 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     settings: Settings = app.state.settings
     if settings.sandbox:
         _log.warning("SANDBOX: no ANTHROPIC_API_KEY is set; answers are measured, not understood; no money is spent")
-    async with open_services(settings, app.state.clock) as services, anyio.create_task_group() as tasks:
-        await _tell_of_keys(services, settings)
-        tasks.start_soon(_return_freed_memory)
-        app.state.services = services
-        with on_signals(app.state.drain) as hand_on:
-            tasks.start_soon(_leave, app.state.drain, hand_on)
-            yield
-        app.state.services = None
-        tasks.cancel_scope.cancel()
+    observer: Observer = app.state.observer
+    try:
+        async with open_services(settings, app.state.clock, observer) as services, anyio.create_task_group() as tasks:
+            await _tell_of_keys(services, settings)
+            tasks.start_soon(_return_freed_memory)
+            tasks.start_soon(_look_again_and_again, observer)
+            observer.metrics.begin()
+            app.state.services = services
+            with on_signals(app.state.drain) as hand_on:
+                tasks.start_soon(_leave, app.state.drain, hand_on)
+                yield
+            app.state.services = None
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(observer.close)

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import SecretStr
 
@@ -19,9 +20,12 @@ from app.files import FileStore
 from app.imaging.jobs import JobLimits
 from app.imaging.limits import SourceLimits
 from app.imaging.plan import ImagePlan
-from app.imaging.pool import PoolLimits, open_pool
+from app.imaging.pool import LOSSES, ImagePool, PoolLimits, open_pool
 from app.imaging.prepared import PreparedImage
-from app.ledger import open_ledger
+from app.ledger import Ledger, open_ledger
+from app.observe import Observer
+from app.observe.metrics import Metrics
+from app.observe.tracing import Tracing
 from app.pipeline import Services
 from app.pipeline.ports import Clock
 from app.pricing import price, rates
@@ -43,26 +47,39 @@ class SystemClock:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, clock: Clock | None = None) -> AsyncGenerator[Services]:
+async def open_services(
+    settings: Settings, clock: Clock | None = None, observer: Observer | None = None
+) -> AsyncGenerator[Services]:
     """Every capability, ready; closed on exit. Without a clock it is the machine's."""
     clock = clock or SystemClock()
+    observer = observer or make_observer(settings)
     upstream = ClaudeUpstream.connect(
         api_key=_plain(settings.anthropic_api_key),
         auth_token=_plain(settings.anthropic_auth_token),
         base_url=settings.anthropic_base_url,
         retries=RetryPolicy(
-            settings.upstream_max_retries, settings.upstream_timeout_s, settings.upstream_max_retry_wait_s
+            settings.upstream_max_retries,
+            settings.upstream_timeout_s,
+            settings.upstream_max_retry_wait_s,
+            observer.upstream_retried,
         ),
         idle_timeout_s=settings.upstream_idle_timeout_s,
+        failed=observer.upstream_failed,
     )
     fetcher = Fetcher(FetchLimits(max_bytes=settings.max_image_bytes, timeout_s=settings.url_timeout_s))
     async with AsyncExitStack() as opened:
         opened.push_async_callback(upstream.close)
         opened.push_async_callback(fetcher.close)
-        imaging = await opened.enter_async_context(open_pool(_pool_limits(settings), _source_limits(settings)))
+        imaging = await opened.enter_async_context(
+            open_pool(_pool_limits(settings), _source_limits(settings), observer.queued)
+        )
         schemas = await opened.enter_async_context(open_judge(settings.schema_timeout_s))
         database = await opened.enter_async_context(open_database(settings.database_url))
         ledger = await opened.enter_async_context(open_ledger(database, clock, new_id("in_")))
+        prepared = BoundedCache[tuple[str, ImagePlan], PreparedImage](
+            settings.image_cache_bytes, lambda image: len(image.data)
+        )
+        _watch(observer.metrics, imaging, prepared, ledger)
         importing = asyncio.create_task(upstream.client())  # the SDK takes long to import; health is answered meanwhile
         opened.push_async_callback(asyncio.wait, [importing])
         yield Services(
@@ -78,9 +95,7 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             fetcher=fetcher,
             files=FileStore(database),
             imaging=imaging,
-            prepared=BoundedCache[tuple[str, ImagePlan], PreparedImage](
-                settings.image_cache_bytes, lambda image: len(image.data)
-            ),
+            prepared=prepared,
             image_concurrency=settings.image_worker_count,
             ledger=ledger,
             upstream=upstream,
@@ -88,9 +103,53 @@ async def open_services(settings: Settings, clock: Clock | None = None) -> Async
             rates=rates,
             schemas=schemas,
             clock=clock,
+            observer=observer,
             new_id=new_id,
             sandbox=settings.sandbox,
         )
+
+
+def make_observer(settings: Settings) -> Observer:
+    """What tells operators of this process; to be closed by `Observer.close`."""
+    return Observer(Metrics(), Tracing(settings.traces))
+
+
+def _watch(
+    metrics: Metrics, imaging: ImagePool, prepared: BoundedCache[tuple[str, ImagePlan], PreparedImage], ledger: Ledger
+) -> None:
+    """Name the figures that capabilities keep of themselves; to add one, add a line."""
+    metrics.watch_gauges(
+        "Image workers, and who waits for them.",
+        {
+            "image_workers": lambda: imaging.workers,
+            "image_workers_busy": lambda: imaging.admission.taken,
+            "image_queue": lambda: imaging.admission.waiting,
+            "decode_bytes_in_flight": lambda: imaging.admission.in_use_bytes,
+        },
+    )
+    metrics.watch_counter(
+        "image_workers_lost",
+        "Image workers that did not end by their own will, each replaced.",
+        "cause",
+        {cause: partial(imaging.losses.__getitem__, cause) for cause in LOSSES},
+    )
+    metrics.watch_gauges(
+        "Prepared pictures kept in memory.",
+        {"image_cache_bytes": lambda: prepared.held_bytes, "image_cache_entries": lambda: len(prepared)},
+    )
+    metrics.watch_counter(
+        "image_cache_lookups",
+        "Pictures looked for among the prepared ones.",
+        "result",
+        {"hit": lambda: prepared.hits, "miss": lambda: prepared.misses},
+    )
+    metrics.watch_gauges("Settlements that wait for the database.", {"ledger_owed": lambda: ledger.owed})
+    metrics.watch_counter(
+        "ledger_swept",
+        "Requests of processes that died, whose cost nobody knows.",
+        "state",
+        {"unknown": lambda: ledger.swept},
+    )
 
 
 def _source_limits(settings: Settings) -> SourceLimits:

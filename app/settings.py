@@ -10,6 +10,7 @@ import re
 from math import ceil
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -17,6 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from app import machine
 from app.database.address import read_address
+from app.observe.logs import LogFormat
+from app.observe.tracing import TraceMode
 
 PREFIX = "VISION_PROXY_"
 
@@ -203,6 +206,16 @@ class Settings(BaseSettings):
     upstream_max_retry_wait_s: Annotated[
         float, Field(ge=0, description="A `retry-after` above this is handed to the caller instead of waited for.")
     ] = 30.0
+    log_format: Annotated[
+        LogFormat, Field(description="Lines of the log: `text`, `json`, or `auto`: text at a terminal, else JSON.")
+    ] = "auto"
+    traces: Annotated[
+        TraceMode,
+        Field(
+            description="`otlp` sends a trace of each request to a collector, as OpenTelemetry's own `OTEL_` variables "
+            "say; `off` does not even load it."
+        ),
+    ] = "off"
     sandbox: Annotated[
         bool,
         Field(description="Mark every answer as the sandbox's. Set by `serve` when it starts its own sandbox."),
@@ -279,6 +292,13 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> list[str]:
         """The origins of web pages that may call from a browser."""
         return _listed(self.cors_origins)
+
+    @property
+    def secrets(self) -> tuple[str | None, ...]:
+        """Every text of the configuration that must never be seen."""
+        named = (self.admin_key, self.key_secret, self.anthropic_api_key, self.anthropic_auth_token)
+        password = urlsplit(self.database_url).password
+        return (*(None if secret is None else secret.get_secret_value() for secret in named), password)
 
     @property
     def on_loopback(self) -> bool:

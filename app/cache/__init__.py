@@ -21,15 +21,24 @@ class _Making(Generic[Value]):
 
 
 class BoundedCache(Generic[Key, Value]):
-    """Holds `max_bytes` at the most, as `size_of` measures values. One that is larger than all of it is not kept."""
+    """Holds `max_bytes` at the most, as `size_of` measures values. One that is larger than all of it is not kept.
+
+    `hits` counts those who did not have to make what they asked for, `misses` those who did.
+    """
 
     def __init__(self, max_bytes: int, size_of: Callable[[Value], int]) -> None:
         """`max_bytes` of 0 keeps nothing."""
         self._max_bytes = max_bytes
         self._size_of = size_of
         self._values: OrderedDict[Key, Value] = OrderedDict()
-        self._bytes = 0
+        self.held_bytes = 0
+        self.hits = 0
+        self.misses = 0
         self._making: dict[Key, _Making[Value]] = {}
+
+    def __len__(self) -> int:
+        """How many values are kept."""
+        return len(self._values)
 
     async def get_or_make(self, key: Key, make: Callable[[], Awaitable[Value]]) -> Value:
         """The value of the key; made by `make` where it is not kept.
@@ -40,12 +49,15 @@ class BoundedCache(Generic[Key, Value]):
         while key not in self._values:
             making = self._making.get(key)
             if making is None:
+                self.misses += 1
                 return await self._make(key, make)
             await making.ended.wait()
             if making.error is not None:
                 raise making.error
             if making.value is not None:
+                self.hits += 1
                 return making.value
+        self.hits += 1
         self._values.move_to_end(key)
         return self._values[key]
 
@@ -67,7 +79,7 @@ class BoundedCache(Generic[Key, Value]):
         if size > self._max_bytes:
             return
         self._values[key] = value
-        self._bytes += size
-        while self._bytes > self._max_bytes:
+        self.held_bytes += size
+        while self.held_bytes > self._max_bytes:
             _, oldest = self._values.popitem(last=False)
-            self._bytes -= self._size_of(oldest)
+            self.held_bytes -= self._size_of(oldest)

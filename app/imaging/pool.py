@@ -6,12 +6,13 @@ as there are workers, and answers for what becomes of them.
 
 import logging
 import signal
+import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import anyio
 from anyio import to_thread
@@ -30,6 +31,8 @@ from app.imaging.probe import ImageFacts, probe
 
 Loss: TypeAlias = Literal["deadline", "shortage", "crash", "cancelled"]
 """Why a worker was lost: the job took too long, the machine was short, the codec crashed, nobody waited any more."""
+
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 _JOBS_A_WORKER = 200
 """After so many a worker is replaced, so that what codecs leak does not add up."""
@@ -55,10 +58,11 @@ class ImagePool:
     `losses` counts the workers that did not end by their own will; `admission` tells who is at work and who waits.
     """
 
-    def __init__(self, limits: PoolLimits, source_limits: SourceLimits) -> None:
-        """No process is started before `open_pool` does."""
+    def __init__(self, limits: PoolLimits, source_limits: SourceLimits, waited: Callable[[float], None]) -> None:
+        """No process is started before `open_pool` does. `waited` is told how many seconds each job waited."""
         self.losses: Counter[Loss] = Counter()
         self._limits = limits
+        self._waited = waited
         self._source_limits = source_limits
         self._fork_server = ForkServer(limits.max_address_space_bytes)
         self.admission = Admission(limits.budget_bytes, limits.queue_timeout_s, limits.workers)
@@ -98,6 +102,11 @@ class ImagePool:
         digest = await to_thread.run_sync(lambda: sha256(data).hexdigest(), limiter=self._threads)
         count = len(outcome.pages)
         return [Page(number, count, *size, digest) for number, size in enumerate(outcome.pages, 1)]
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are, at work or idle."""
+        return self.admission.taken + len(self._idle)
 
     async def ready(self) -> bool:
         """Whether there is a worker, at work or idle, or can be one. Waits for none."""
@@ -163,7 +172,9 @@ class ImagePool:
         Raises:
             ImageError: what it refused, what it died of, or `busy`.
         """
+        began_s = time.monotonic()
         async with place(self.admission, memory_bytes + len(data)):
+            self._waited(time.monotonic() - began_s)
             try:
                 worker = await self._take()
             except ForkServerError as error:
@@ -221,10 +232,16 @@ class ImagePool:
             _log.warning("lost an image worker: %s, exit code %s", loss, ending and ending.exit_code)
 
 
+def _unheard(waited_s: float) -> None:
+    del waited_s
+
+
 @asynccontextmanager
-async def open_pool(limits: PoolLimits, source_limits: SourceLimits) -> AsyncGenerator[ImagePool]:
+async def open_pool(
+    limits: PoolLimits, source_limits: SourceLimits, waited: Callable[[float], None] = _unheard
+) -> AsyncGenerator[ImagePool]:
     """A pool with all its workers forked; they end on exit."""
-    pool = ImagePool(limits, source_limits)
+    pool = ImagePool(limits, source_limits, waited)
     try:
         await pool.start()
         yield pool

@@ -45,7 +45,10 @@ class Clock(Protocol):
 
 
 class Ledger:
-    """What every request may cost and did cost. Made by `open_ledger`."""
+    """What every request may cost and did cost. Made by `open_ledger`.
+
+    `swept` counts the requests of dead processes that it marked unknown.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,12 @@ class Ledger:
         self._writable = True
         self._running: set[asyncio.Task[Any]] = set()
         self._owed: dict[str, Settlement] = {}
+        self.swept = 0
+
+    @property
+    def owed(self) -> int:
+        """How many settlements wait for the database."""
+        return len(self._owed)
 
     async def reserve(self, *reservations: Reservation) -> tuple[RateLimit, ...]:
         """What is left of each limit by the minute; from now on the bound counts as spent, until it is settled.
@@ -190,6 +199,7 @@ class Ledger:
         while marked == MOST_AT_ONCE:
             marked = await self._commits(partial(mark_unknown_of_the_dead, now - DEAD_AFTER, now))
             total += marked
+        self.swept += total
         while await self._commits(partial(delete_old, now)) == MOST_AT_ONCE:
             pass
         if total:

@@ -3,6 +3,7 @@
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
 from app.ledger import MOST_KEPT_BYTES, Claim, RateLimit, UsageGroup, UsageReport, WireAnswer
+from app.observe import Observer
 from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.asking import DataQuestion, ask_for_data
@@ -58,6 +59,7 @@ __all__ = [
     "MessageBody",
     "ModelEstimate",
     "NewKey",
+    "Observer",
     "Picture",
     "Question",
     "RateLimit",

@@ -29,6 +29,7 @@ class Account:
         self._services = services
         self._watch = watch
         self._id: str | None = None
+        self._model: Model | None = None
         self._sent = False
         self._partly = False
         self._status: int | None = None
@@ -61,8 +62,9 @@ class Account:
             tokens=estimate_tokens(request, image_tokens, None).total,
             claim=request.claim,
         )
-        self.rate_limits = await services.ledger.reserve(reservation)
-        self._id = reservation.id
+        with services.observer.step("reserve"):
+            self.rate_limits = await services.ledger.reserve(reservation)
+        self._id, self._model = reservation.id, model
 
     def prepared(self, images: Sequence[ImageReport]) -> None:
         """What became of the pictures."""
@@ -96,7 +98,7 @@ class Account:
 
     async def settle(self) -> None:
         """Write down what it came to; may be called where nothing was reserved."""
-        if self._id is None:
+        if self._id is None or self._model is None:
             return
         state = "unknown" if self._sent else "settled" if self._usage else "released"
         settlement = Settlement(
@@ -113,7 +115,9 @@ class Account:
             answer=self._answer if state == "settled" else None,
             partly=self._partly,
         )
-        await self._services.ledger.settle(self._id, settlement)
+        self._services.observer.settled(self._model, settlement)
+        with self._services.observer.step("settle"):
+            await self._services.ledger.settle(self._id, settlement)
 
 
 def bound_of(request: VisionRequest, model: Model, image_tokens: int, services: Services) -> Decimal:

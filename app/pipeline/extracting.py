@@ -174,7 +174,7 @@ async def _asked_again(again: Ready, first: Answer, reading: Reading, services: 
     """
     try:
         with told_by_our_ids(again.request.files):
-            reply = await accounted(again, lambda ready: services.upstream.send(ready.call(MESSAGES)))
+            reply = await accounted(again, services, lambda ready: services.upstream.send(ready.call(MESSAGES)))
         message = reply.json_object()
         watch.lap("upstream")
         second = answer_of(again, message, reply.request_id, services, watch, sandbox=reply.sandbox)

@@ -15,6 +15,7 @@ from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts
 from app.ledger import Claim, EntryState, GroupBy, RateLimit, Reservation, Settlement, UsageReport, WireAnswer
 from app.ledger import Page as LedgerPage
+from app.observe import Observer
 from app.pricing import Rates
 from app.schemas import Reading, Verdict
 from app.upstream.claude import Call, EventStream, Reply
@@ -176,5 +177,6 @@ class Services:
     rates: ModelRates
     schemas: Schemas
     clock: Clock
+    observer: Observer
     new_id: Callable[[str], str]
     sandbox: bool

@@ -53,7 +53,11 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
     model = services.catalog.find(request.model)
     _refuse_unseen(request)
     images = [image for image in request.images if isinstance(image, RawImage)]
-    facts = _all_usable(await _facts(images, services), images, request.numbers)
+    probed = await _facts(images, services)
+    for raw, found in zip(images, probed, strict=True):
+        if isinstance(found, ImageError):
+            services.observer.image("unknown", "refused", 0, len(raw.data), 0)
+    facts = _all_usable(probed, images, request.numbers)
     bounds = bounds_for(model, request.detail, request.max_image_tokens, request.picture_count, steady=request.steady)
     planned: list[PlannedImage] = []
     for index, (raw, known) in enumerate(zip(images, facts, strict=True)):
@@ -85,12 +89,15 @@ async def prepare_images(
         ImageError: `image_undecodable`, or `request_too_large_after_normalizing` for the one that cannot be pressed
             into its share.
     """
-    prepared = await _prepare_all(planned, services)
-    files = await _spilled(request, prepared, spill) if spill is not None else {}
-    over = _reduced(request, planned, prepared, files)
-    again = await _prepare_all(over, services)
+    with services.observer.step("normalize"):
+        prepared = await _prepare_all(planned, services)
+        files = await _spilled(request, prepared, spill) if spill is not None else {}
+        over = _reduced(request, planned, prepared, files)
+        again = await _prepare_all(over, services)
     for image, result in zip(over, again, strict=True):
         prepared[image.index] = result
+    for image, result in zip(planned, prepared, strict=True):
+        _tell(image, result, services)
     return [
         _sent(request, image, result, model, files.get(image.index))
         for image, result in zip(planned, prepared, strict=True)
@@ -178,6 +185,7 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
             try:
                 results[image.index] = await _recalled(image, services)
             except ImageError as error:
+                _tell(image, None, services)
                 raise error.about(image.number, image.raw.name) from error
 
     try:
@@ -187,6 +195,15 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
     except* ImageError as group:
         raise first_error(group) from group
     return [results[image.index] for image in planned]
+
+
+def _tell(image: PlannedImage, result: PreparedImage | None, services: Services) -> None:
+    """Count a picture, and what became of it."""
+    size_bytes = 0 if result is None else len(result.data)
+    outcome = "refused" if result is None else "untouched" if result.data is image.raw.data else "prepared"
+    services.observer.image(
+        image.facts.format.media_type, outcome, image.facts.size.pixels, len(image.raw.data), size_bytes
+    )
 
 
 async def _recalled(image: PlannedImage, services: Services) -> PreparedImage:

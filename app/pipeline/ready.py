@@ -128,7 +128,8 @@ async def streaming(
         del request, first, sent  # a stream can last minutes, and needs none of their bytes
         if room is not None and last:
             room.leave()
-        yield ready, events
+        with services.observer.step("stream"):
+            yield ready, events
 
 
 async def make_ready(
@@ -139,8 +140,10 @@ async def make_ready(
     Raises:
         AppError: a picture or a limit in the way, or no money left.
     """
-    request = await collect(request, services)
-    model, planned = await plan_images(request, services)
+    with services.observer.step("collect"):
+        request = await collect(request, services)
+    with services.observer.step("plan"):
+        model, planned = await plan_images(request, services)
     tokens = planned_tokens(request, model, planned)
     refuse_above_cap(model, request, tokens, services)
     if account is not None:
@@ -176,7 +179,7 @@ async def call_mended(
 
 async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]) -> tuple[Ready, _Reply]:
     try:
-        return ready, await accounted(ready, call)
+        return ready, await accounted(ready, services, call)
     except UpstreamError as error:
         mended = _mended(ready, error)
         if mended is None:
@@ -184,18 +187,19 @@ async def _called(ready: Ready, services: Services, call: Callable[[Ready], Awai
         planned, reason = mended
     notice = Notice("prepared_again", f"the Claude API refused {reason}; they were prepared anew and sent again")
     again = await _prepared(replace(ready, notices=(*ready.notices, notice)), planned, services)
-    return again, await accounted(again, call)
+    return again, await accounted(again, services, call)
 
 
-async def accounted(ready: Ready, call: Callable[[Ready], Awaitable[_Reply]]) -> _Reply:
+async def accounted(ready: Ready, services: Services, call: Callable[[Ready], Awaitable[_Reply]]) -> _Reply:
     """The reply; a call that ends in none may have cost something all the same."""
-    if ready.account is None:
-        return await call(ready)
-    ready.account.sending()
+    if ready.account is not None:
+        ready.account.sending()
     try:
-        return await call(ready)
+        with services.observer.step("upstream"):
+            return await call(ready)
     except UpstreamError as error:
-        ready.account.refused(error)
+        if ready.account is not None:
+            ready.account.refused(error)
         raise
 
 
@@ -208,7 +212,8 @@ def bill(
     whole: bool = True,
 ) -> Cost | None:
     """The cost of an answer, `whole` or as far as it has come, put down in the account of the request."""
-    cost, usage = cost_of(message, ready.model.id, ready.image_tokens, services), message.get("usage")
+    with services.observer.step("price"):
+        cost, usage = cost_of(message, ready.model.id, ready.image_tokens, services), message.get("usage")
     if ready.account is not None:
         ready.account.billed(usage if isinstance(usage, dict) else {}, cost, upstream_request_id, whole=whole)
     return cost

@@ -15,7 +15,7 @@ from app.domain import SANDBOX_HEADER, Json
 from app.errors import RawAnswer, UpstreamError
 from app.upstream.failures import from_event, timed_out, unreachable, unreadable
 from app.upstream.message import JsonObject
-from app.upstream.retry import RetryPolicy
+from app.upstream.retry import RetryPolicy, ignored
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -87,8 +87,15 @@ class Reply:
 class EventStream:
     """The events of one streamed answer; `error` events and cuts are raised."""
 
-    def __init__(self, response: httpx2.Response, headers: Mapping[str, str], idle_timeout_s: float) -> None:
-        """`response` is open and unread; whoever opened it closes it."""
+    def __init__(
+        self,
+        response: httpx2.Response,
+        headers: Mapping[str, str],
+        idle_timeout_s: float,
+        failed: Callable[[int], None] = ignored,
+    ) -> None:
+        """`response` is open and unread; whoever opened it closes it. `failed` is told the status of a failure."""
+        self._failed = failed
         self._response = response
         self._idle_timeout_s = idle_timeout_s
         self.headers = headers
@@ -117,7 +124,7 @@ class EventStream:
         while (event := await self._next(events)) is not None:
             payload = _json_object(event.data.encode(), self.request_id)
             if payload.get("type") == "error":
-                raise from_event(payload, self.request_id)
+                raise self._told(from_event(payload, self.request_id))
             if payload.get("type") != "ping":
                 yield payload
 
@@ -128,9 +135,13 @@ class EventStream:
                 return await anext(items, None)
         except TimeoutError as error:
             message = f"the stream of the Claude API was silent for {self._idle_timeout_s:g} s"
-            raise timed_out(message) from error
+            raise self._told(timed_out(message)) from error
         except httpx2.HTTPError as error:
-            raise unreachable("the stream of the Claude API was cut") from error
+            raise self._told(unreachable("the stream of the Claude API was cut")) from error
+
+    def _told(self, error: UpstreamError) -> UpstreamError:
+        self._failed(error.status)
+        return error
 
 
 class _Sent:
@@ -147,9 +158,14 @@ class ClaudeUpstream:
     """The API, through the SDK's client for its authentication, transport and typed errors."""
 
     def __init__(
-        self, make_client: Callable[[], "AsyncAnthropic"], retries: RetryPolicy, idle_timeout_s: float
+        self,
+        make_client: Callable[[], "AsyncAnthropic"],
+        retries: RetryPolicy,
+        idle_timeout_s: float,
+        failed: Callable[[int], None],
     ) -> None:
-        """The client that is made must not retry by itself."""
+        """The client that is made must not retry by itself. `failed` is told the status of each call that fails."""
+        self._failed = failed
         self._make_client = make_client
         self._client: AsyncAnthropic | None = None
         self._making = anyio.Lock()
@@ -166,6 +182,7 @@ class ClaudeUpstream:
         base_url: str | None,
         retries: RetryPolicy,
         idle_timeout_s: float,
+        failed: Callable[[int], None] = ignored,
     ) -> Self:
         """A client with its own connection pool, made for the first call; `close` ends it."""
 
@@ -181,7 +198,7 @@ class ClaudeUpstream:
                 open_telemetry=False,
             )
 
-        return cls(make_client, retries, idle_timeout_s)
+        return cls(make_client, retries, idle_timeout_s, failed)
 
     async def client(self) -> "AsyncAnthropic":
         """The SDK's client; imported and made in a thread where it has not been."""
@@ -200,7 +217,7 @@ class ClaudeUpstream:
         try:
             return await self._retries.run(lambda: self._read(call), resend=call.resend)
         except UpstreamError as error:
-            raise self._redacted(error) from error
+            raise self._told(error) from error
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncGenerator[EventStream]:
@@ -215,9 +232,9 @@ class ClaudeUpstream:
         try:
             response = await opening
         except UpstreamError as error:
-            raise self._redacted(error) from error
+            raise self._told(error) from error
         try:
-            yield EventStream(response, self._headers(response.headers), self._idle_timeout_s)
+            yield EventStream(response, self._headers(response.headers), self._idle_timeout_s, self._failed)
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
@@ -226,6 +243,11 @@ class ClaudeUpstream:
         """Give back every connection."""
         if self._client is not None:
             await self._client.close()
+
+    def _told(self, error: UpstreamError) -> UpstreamError:
+        """The same error, counted, and without the operator's credential."""
+        self._failed(error.status)
+        return self._redacted(error)
 
     def _redacted(self, error: UpstreamError) -> UpstreamError:
         """The same error without the operator's credential, should the answer repeat it."""

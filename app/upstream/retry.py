@@ -21,6 +21,11 @@ _FIRST_WAIT_S, _LONGEST_OWN_WAIT_S = 0.5, 8.0
 _REQUEST_TIMEOUT, _CONFLICT, _RATE_LIMITED, _SERVER_ERROR, _OVERLOADED = 408, 409, 429, 500, 529
 
 
+def ignored(status: int) -> None:
+    """For those who count nothing."""
+    del status
+
+
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """Bounds of the loop: `max_retries` after the first attempt, all within `timeout_s`."""
@@ -28,6 +33,8 @@ class RetryPolicy:
     max_retries: int
     timeout_s: float
     max_wait_s: float
+    retried: Callable[[int], None] = ignored
+    """Told the status of each failure that leads to another attempt."""
 
     async def run(self, attempt: Callable[[], Awaitable[_Answer]], *, resend: bool = True) -> _Answer:
         """The answer of the first attempt that gives one.
@@ -55,6 +62,7 @@ class RetryPolicy:
                 wait_s = _wait_before_retry(error, retries) if resend or _was_turned_away(error) else None
                 if wait_s is None or wait_s > self.max_wait_s or retries == self.max_retries:
                     raise from_sdk(error) from error
+                self.retried(from_sdk(error).status)
             await anyio.sleep(wait_s)
         raise AssertionError  # the last round returns or raises
 

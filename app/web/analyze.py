@@ -35,7 +35,7 @@ async def analyze(
     times), `done` (the whole answer) or `error`. Comments keep the connection alive.
     """
     watch = Stopwatch(services.clock.monotonic)
-    sent = await read_sent(request, settings)
+    sent = await read_sent(request, settings, services.observer)
     kept = await once.kept(sent)
     if kept is not None:
         return kept

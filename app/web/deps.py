@@ -30,7 +30,9 @@ async def _caller(request: Request, services: Annotated[Services, Depends(_servi
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     key = request.headers.get("x-api-key", "").strip() or (bearer.strip() if scheme.lower() == "bearer" else None)
     address = request.client.host if request.client else ""
-    caller = await services.access.authenticate(Credentials(key or None, request.headers.get("origin"), address))
+    with services.observer.step("authenticate"):
+        caller = await services.access.authenticate(Credentials(key or None, request.headers.get("origin"), address))
+    services.observer.authenticated(caller)
     if caller.id == OPEN_ID and not caller.by_token:
         _refuse_foreign_pages(request)
     _refuse_other_endpoints(request, caller)

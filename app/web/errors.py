@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, ErrorCode, UpstreamError
+from app.pipeline import Observer
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +120,8 @@ def add_error_handlers(app: FastAPI) -> None:
 
 async def _on_app_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AppError)  # noqa: S101 - Starlette types its handlers by the base class
+    observer: Observer = request.app.state.observer
+    observer.refused(error)
     return error_response(error, request.state.request_id)
 
 
@@ -138,6 +141,8 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
     known = f"{path} takes {allowed}" if allowed else f"there is no {request.method} {path} here"
     unknown = AppError(ErrorCode.UNKNOWN_ROUTE, known, hint="GET /docs lists every route")
+    observer: Observer = request.app.state.observer
+    observer.refused(unknown)
     response = error_response(unknown, request.state.request_id)
     if allowed:
         response.status_code = error.status_code

@@ -56,11 +56,12 @@ async def messages(
 ) -> Response:
     """Every image block anywhere is prepared in place; everything else passes, and comes back, as it is."""
     watch = Stopwatch(services.clock.monotonic)
-    body = await read_decoded(request, settings.max_body_bytes)
+    with services.observer.step("receive"):
+        body = await read_decoded(request, settings.max_body_bytes)
     kept = await once.kept(body)
     if kept is not None:
         return kept
-    question = replace(await _understood(body, request, settings, caller), claim=once.claim)
+    question = replace(await _understood(body, request, settings, caller, services), claim=once.claim)
     del body  # the base64 of pictures need not wait for the answer too
     watch.lap("receive")
     try:
@@ -88,8 +89,9 @@ def _rendered(request: Request, services: Services, watch: Stopwatch, answer: Re
 async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """The input tokens of a Messages request, counted by the vendor with its images prepared."""
     watch = Stopwatch(services.clock.monotonic)
-    body = await read_decoded(request, settings.max_body_bytes)
-    question = await _understood(body, request, settings, caller)
+    with services.observer.step("receive"):
+        body = await read_decoded(request, settings.max_body_bytes)
+    question = await _understood(body, request, settings, caller, services)
     watch.lap("receive")
     try:
         answer = await until_disconnect(request.receive, lambda: relay_count(question, services, watch))
@@ -102,10 +104,13 @@ def _wants_report(request: Request) -> bool:
     return request.headers.get("x-vision-proxy-report", "").lower() == "full"
 
 
-async def _understood(body: bytes, request: Request, settings: SettingsOf, caller: CallerOf) -> VisionRequest:
+async def _understood(
+    body: bytes, request: Request, settings: SettingsOf, caller: CallerOf, services: Services
+) -> VisionRequest:
     policy = drop_in_policy(request, caller, settings)
     read = partial(from_messages, body, forwarded_headers(request), request.url.query, policy)
-    return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
+    with services.observer.step("parse"):
+        return await off_loop(read) if len(body) > _LARGE_BODY_BYTES else read()
 
 
 async def _streamed(

@@ -25,8 +25,7 @@ class Marks:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._new_id("req_")
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id: str = scope.setdefault("state", {}).setdefault("request_id", self._new_id("req_"))
 
         started = False
 

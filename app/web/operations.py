@@ -1,9 +1,10 @@
-"""GET /livez, GET /readyz: whether the loop answers, whether this process can do its work, and what it lacks."""
+"""GET /livez, GET /readyz, GET /metrics: whether the loop answers, whether this process can work, what it has done."""
 
-from fastapi import APIRouter, Request
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.pipeline import Services
+from app.pipeline import Observer, Services
 from app.web.draining import Drain
 
 router = APIRouter(tags=["operations"])
@@ -37,3 +38,18 @@ async def _lack(services: Services | None) -> str | None:
     if services is None:
         return "starting or stopping"
     return await services.ledger.trouble() if await services.imaging.ready() else "no image worker"
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}},
+)
+async def metrics(request: Request) -> Response:
+    """The sums over all server processes; holds no key, no id, and nothing that a client made up."""
+    observer: Observer = request.app.state.observer
+    observer.metrics.look()
+    # a limiter of its own: the threads that all share may be busy with pictures
+    text = await to_thread.run_sync(observer.metrics.exposition, limiter=CapacityLimiter(1))
+    return Response(text, media_type="text/plain; version=0.0.4")

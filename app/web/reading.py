@@ -12,6 +12,7 @@ from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline import (
     JsonObject,
     MessageBody,
+    Observer,
     Picture,
     Question,
     Room,
@@ -70,6 +71,7 @@ class Received:
     caller: Caller
     endpoint: str
     request_id: str
+    observer: Observer
     url_mode: UrlMode
     max_image_bytes: int
     max_body_bytes: int
@@ -77,7 +79,8 @@ class Received:
 
     async def vision_request(self, *, counting: bool = False) -> VisionRequest:
         """What the pipeline works on. Raises as `app.pipeline.compose`."""
-        return await off_loop(self._composed, counting)
+        with self.observer.step("parse"):
+            return await off_loop(self._composed, counting)
 
     def _composed(self, counting: bool) -> VisionRequest:  # noqa: FBT001 - passed through `off_loop`
         lifted, labels = compose(self.question, self.url_mode, self.max_image_bytes, counting=counting)
@@ -115,10 +118,11 @@ async def read_request(
     request: Request, model: type[AnalyzeFields], settings: Settings, caller: Caller, services: Services
 ) -> Received:
     """What the client sent. Raises as `read_sent` and `understand`."""
-    return await understand(await read_sent(request, settings), request, model, settings, caller, services)
+    sent = await read_sent(request, settings, services.observer)
+    return await understand(sent, request, model, settings, caller, services)
 
 
-async def read_sent(request: Request, settings: Settings) -> bytes | list[FormPart]:
+async def read_sent(request: Request, settings: Settings, observer: Observer) -> bytes | list[FormPart]:
     """The body as it came, or the parts of a form.
 
     Raises:
@@ -127,10 +131,12 @@ async def read_sent(request: Request, settings: Settings) -> bytes | list[FormPa
     content_type = request.headers.get("content-type", "")
     media_type = content_type.split(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        chunks = read_chunks(request, settings.max_body_bytes)
-        return await read_form(chunks, content_type, settings.max_image_bytes)
+        with observer.step("receive"):
+            chunks = read_chunks(request, settings.max_body_bytes)
+            return await read_form(chunks, content_type, settings.max_image_bytes)
     if media_type in {"application/json", ""}:
-        return await read_body(request, settings.max_body_bytes)
+        with observer.step("receive"):
+            return await read_body(request, settings.max_body_bytes)
     raise AppError(
         ErrorCode.INVALID_REQUEST,
         f"content-type {media_type[:100]!r} is not read here; send multipart/form-data or application/json",
@@ -178,6 +184,7 @@ async def understand(
         caller=caller,
         endpoint=request.url.path,
         request_id=request.state.request_id,
+        observer=services.observer,
         url_mode=settings.url_images,
         max_image_bytes=settings.max_image_bytes,
         max_body_bytes=settings.max_body_bytes,
