@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Thread
 from typing import Any
 
@@ -23,6 +25,7 @@ from app.main import create_app
 from app.pipeline.ports import Clock
 from app.sandbox import create_sandbox, sandbox_in_thread
 from app.settings import Settings
+from tests import log_capture
 from tests.clock import MovableClock
 from tests.postgres import Postgres, running_postgres
 
@@ -38,6 +41,43 @@ ADMIN = "the-key-of-the-operator"
 """The admin key of the services that `quick` and its like start."""
 
 StartService = Callable[..., httpx2.Client]
+
+_LOGS = pytest.StashKey[Path]()
+_LEAKS = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gather everything that is logged, in a folder that all processes of the run share."""
+    handed: dict[str, str] = getattr(config, "workerinput", {})
+    folder = config.stash[_LOGS] = Path(handed["logs"]) if handed else Path(mkdtemp(prefix="vision-proxy-logs-"))
+    log_capture.begin(folder, handed.get("workerid", "main"))
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist where that is."""
+    node.workerinput["logs"] = str(node.config.stash[_LOGS])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run where a key, a prompt or a picture stands in what was logged."""
+    if hasattr(session.config, "workerinput"):
+        return
+    leaks = session.config.stash[_LEAKS] = log_capture.search(session.config.stash[_LOGS])
+    if leaks and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how much was searched, and what was found; the files stay where something was."""
+    if _LEAKS not in config.stash:  # a worker of pytest-xdist
+        return
+    folder, leaks = config.stash[_LOGS], config.stash[_LEAKS]
+    lines = log_capture.lines_in(folder)
+    terminalreporter.write_line(f"{lines} lines of log searched for keys, prompts and pictures: {len(leaks)} leaks")
+    for leak in leaks:
+        terminalreporter.write_line(f"LEAK in {folder}: {leak}", red=True)
+    if not leaks:
+        rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -233,7 +273,9 @@ def _running(
 @contextmanager
 def _served(app: ASGIApp) -> Generator[str]:
     """The base URL of an app on a port of its own; the listener queues connections until the server accepts them."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on" if isinstance(app, FastAPI) else "off"))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, lifespan="on" if isinstance(app, FastAPI) else "off")
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -15,6 +15,8 @@ from typing import IO, NamedTuple
 import httpx2
 import pytest
 
+from tests.log_capture import keep
+
 PROC = Path("/proc")
 
 
@@ -88,6 +90,7 @@ def running_service(upstream: str | None = None, **settings: object) -> Generato
         process.wait(20)
         if reader is not None:
             reader.join(20)
+        keep(log)
         process.stderr.close()
 
 

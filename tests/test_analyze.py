@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from PIL import Image
 
+from tests.log_capture import CANARY
+
 Maker = Callable[..., bytes]
 
 
@@ -33,7 +35,7 @@ def last_request(sandbox: httpx2.Client, answer: dict[str, Any]) -> dict[str, An
 def test_an_uploaded_picture_is_answered_with_its_report_and_cost(service: httpx2.Client, photo: Maker) -> None:
     data = photo(4032, 3024)
 
-    answer = service.post("/v1/analyze", files={"image": ("beach.jpg", data)}, data={"prompt": "Where?"}).json()
+    answer = service.post("/v1/analyze", files={"image": ("beach.jpg", data)}, data={"prompt": CANARY}).json()
 
     [image] = answer["images"]
     assert answer["id"].startswith("va_")

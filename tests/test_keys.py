@@ -339,7 +339,7 @@ def test_files_of_one_key_are_invisible_to_another(locked: httpx2.Client, photo:
 
 
 PUBLIC = {
-    *("/", "/usage", "/static/{path:path}", "/livez", "/readyz"),
+    *("/", "/usage", "/static/{path:path}", "/livez", "/readyz", "/metrics"),
     *("/docs", "/docs/oauth2-redirect", "/openapi.json", "/static-offline-docs"),
 }
 ADMINS = {"/v1/keys", "/v1/keys/{key_id}"}

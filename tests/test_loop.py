@@ -29,6 +29,7 @@ def test_livez_and_readyz_answer_while_large_pictures_are_prepared(service: http
     while not done.is_set():
         assert service.get("/livez").json() == {"status": "ok"}
         assert service.get("/readyz").json() == {"status": "ready"}
+        assert service.get("/metrics").status_code == 200
         answered += 1
     worker.join()
 

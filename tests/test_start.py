@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import httpx2
 import pytest
 
+from tests.log_capture import keep
+
 Maker = Callable[..., bytes]
 
 
@@ -38,8 +40,11 @@ def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str]
             pytest.fail("it did not start:\n" + "".join(lines))
     finally:
         process.terminate()
-        process.stderr.close()
         process.wait(20)
+        if not process.stderr.closed:
+            lines += process.stderr
+        process.stderr.close()
+        keep(lines)
         folder.cleanup()
 
 

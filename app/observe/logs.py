@@ -5,10 +5,10 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TextIO, TypeAlias, cast
 
 from app.observe.record import current
-from app.observe.redaction import redact
+from app.observe.redaction import is_clean, redact
 
 LogFormat: TypeAlias = Literal["auto", "text", "json"]
 """How lines look; `auto` is text for a person at a terminal, else JSON."""
@@ -47,7 +47,17 @@ class JsonLines(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(_redacted(line), ensure_ascii=False, default=str)
+        written = _json(line)
+        return written if is_clean(written) else _json(_redacted(line))
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Lines to standard error. One that cannot be written is told of without its text, which nobody has redacted."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Say whose line is lost, and why."""
+        failure = sys.exc_info()[0]
+        self.stream.write(f"a line of {record.name} is lost: {failure.__name__ if failure else 'unknown'}\n")
 
 
 def log_config(wanted: LogFormat) -> dict[str, object]:
@@ -57,7 +67,7 @@ def log_config(wanted: LogFormat) -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": {"()": f"{__name__}.{'TextLines' if is_text else 'JsonLines'}"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "handlers": {"stderr": {"class": f"{__name__}.Lines", "formatter": "lines"}},
         "root": {"level": "INFO", "handlers": ["stderr"]},
         "loggers": {name: {"level": level} for name, level in LEVELS.items()},
     }
@@ -94,6 +104,13 @@ def _as_text(value: object) -> str:
         return ",".join(f"{name}:{part}" for name, part in cast("Mapping[str, object]", value).items())
     text = str(value)
     return text if text.isprintable() and " " not in text else json.dumps(text)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
+def _json(line: object) -> str:
+    return _ENCODER.encode(line)
 
 
 def _redacted(value: object) -> object:

@@ -4,7 +4,7 @@ No label holds a key, an id, or anything a client can make up: the number of ser
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -116,12 +116,6 @@ class Metrics:
         """The figures as Prometheus reads them. Adding up those of many processes takes milliseconds."""
         folder = folder_of_all(os.environ)
         return generate_latest(self._registry) if folder is None else exposition_of_all(folder)
-
-    def names(self) -> Iterable[str]:
-        """Of every metric, as Prometheus stores them: `..._total`, `..._bucket`."""
-        for metric in self._registry.collect():
-            suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(metric.type, ("",))
-            yield from (metric.name + suffix for suffix in suffixes)
 
 
 @dataclass(slots=True)

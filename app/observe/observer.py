@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from app.domain import Caller, Json, Model, Usage
 from app.errors import AppError, ErrorCode, UpstreamError
@@ -78,6 +78,7 @@ class Observer:
         """`tracing` is closed by whoever closes this."""
         self.metrics = metrics
         self._tracing = tracing
+        self._step_seconds = {step: metrics.step_seconds.labels(step) for step in get_args(Step)}
         for kind in ErrorCode:  # a series that is there from the start shows its first rise
             metrics.refusals.labels(kind.value)
         for state in ("settled", "released", "unknown"):
@@ -175,7 +176,7 @@ class Observer:
         self._tracing.close()
 
     def _spent(self, name: Step, spent_s: float, error: BaseException | None) -> None:
-        self.metrics.step_seconds.labels(name).observe(spent_s)
+        self._step_seconds[name].observe(spent_s)
         record = current.get()
         if record is None:
             return

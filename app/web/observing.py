@@ -40,6 +40,5 @@ class Observed:
         try:
             await self._app(scope, receive_counted, send_counted)
         finally:
-            route = scope.get("route")
-            record.route = None if route is None else route.path
+            record.route = getattr(scope.get("route"), "path", None)
             self._observer.end(record)

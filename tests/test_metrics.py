@@ -1,0 +1,152 @@
+"""GET /metrics: what requests did is counted, by names and labels that nobody outside can multiply."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.processes import all_end
+from tests.test_start import running
+
+Maker = Callable[..., bytes]
+StartService = Callable[..., httpx2.Client]
+ANEW = {"connection": "close"}
+"""Another process may answer the next request."""
+
+Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def figures_of(service: httpx2.Client) -> Figures:
+    """Every value by its name and its labels."""
+    text = service.get("/metrics").raise_for_status().text
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return {
+        (sample.name.removeprefix("vision_proxy_"), tuple(sorted(sample.labels.items()))): sample.value
+        for sample in samples
+    }
+
+
+def of(figures: Figures, name: str, **labels: str) -> float:
+    return figures.get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+def test_a_request_is_counted_with_its_pictures_tokens_and_dollars(start_service: StartService, photo: Maker) -> None:
+    service, picture = start_service(), photo(4000, 3000)
+    answers = [service.post("/v1/analyze", files={"image": ("a.jpg", picture)}).json() for _ in range(2)]
+    [image] = answers[0]["images"]
+
+    figures = figures_of(service)
+
+    model = answers[0]["model"]
+    assert of(figures, "requests_total", endpoint="/v1/analyze", method="POST", status="200") == 2
+    assert of(figures, "images_total", format="image/jpeg", outcome="prepared") == 2
+    assert of(figures, "megapixels_total", format="image/jpeg") == 24
+    assert of(figures, "image_bytes_total", direction="received") == 2 * len(picture)
+    assert of(figures, "image_bytes_total", direction="sent") == 2 * image["sent"]["size_bytes"]
+    assert of(figures, "body_bytes_total", direction="in") > 2 * len(picture)
+    assert of(figures, "image_cache_lookups_total", result="hit") == 1
+    assert of(figures, "image_cache_bytes") == image["sent"]["size_bytes"]
+    used = [answer["usage"] for answer in answers]
+    assert of(figures, "tokens_total", model=model, kind="input") == sum(usage["input_tokens"] for usage in used)
+    assert of(figures, "tokens_total", model=model, kind="output") == sum(usage["output_tokens"] for usage in used)
+    spent = sum(answer["cost"]["total_usd"] for answer in answers)
+    assert of(figures, "cost_usd_total", model=model) == pytest.approx(spent)
+    assert of(figures, "ledger_entries_total", state="settled") == 2
+    assert of(figures, "image_workers") == of(figures, "image_workers_busy") + (os.cpu_count() or 1)
+    assert (of(figures, "server_processes"), of(figures, "requests_in_progress")) == (1, 1)
+
+
+@pytest.mark.parametrize("stream", ["false", "true"])
+def test_every_step_of_the_main_path_is_measured(start_service: StartService, photo: Maker, stream: str) -> None:
+    service = start_service()
+    files, fields = {"image": ("a.jpg", photo(4000, 3000))}, {"stream": stream}
+    service.post("/v1/analyze", files=files, data=fields).raise_for_status()
+
+    figures = figures_of(service)
+    while not of(figures, "step_seconds_count", step="settle"):  # a stream is settled once its client has everything
+        figures = figures_of(service)
+
+    steps = {
+        dict(labels)["step"] for (name, labels), value in figures.items() if name == "step_seconds_count" and value
+    }
+    expected = {"authenticate", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize", "upstream"}
+    assert steps == expected | {"price", "settle"} | ({"stream"} if stream == "true" else set())
+
+
+def test_what_a_client_makes_up_becomes_no_label(start_service: StartService, photo: Maker) -> None:
+    service = start_service()
+    service.get("/v1/made-up-path")
+    service.get("/v1/files/made_up_id")
+    service.request("MADEUP", "/v1/analyze")
+    service.post("/v1/analyze", files={"image": ("made-up.jpg", photo(64, 48))}, data={"model": "made-up-model"})
+
+    text = service.get("/metrics").text
+
+    assert "made" not in text.lower()
+    assert 'endpoint="/v1/files/{file_id}",method="GET",status="404"' in text
+    assert 'ledger_entries_total{state="released"} 1.0' in text or 'model="other"' in text
+
+
+def test_a_refused_picture_and_the_reason_are_counted(start_service: StartService) -> None:
+    service = start_service()
+    service.post("/v1/analyze", files={"image": ("a.jpg", b"no picture")})
+
+    figures = figures_of(service)
+
+    assert of(figures, "images_total", format="unknown", outcome="refused") == 1
+    assert of(figures, "refusals_total", error_code="unsupported_format") == 1
+
+
+def test_retries_and_errors_of_the_vendor_are_counted(start_service: StartService, photo: Maker) -> None:
+    service = start_service()
+    headers = {"x-vision-proxy-sandbox-fault": "529; retry-after=0"}
+    service.post("/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}, headers=headers)
+
+    figures = figures_of(service)
+
+    assert of(figures, "upstream_retries_total", status="529") == 2
+    assert of(figures, "upstream_errors_total", status="529") == 1
+    assert of(figures, "ledger_entries_total", state="released") == 1
+
+
+def test_processes_of_one_service_are_added_up_and_keep_what_the_dead_counted(photo: Maker) -> None:
+    """No time is asserted: what takes its time is waited for by asking again."""
+    with running("serve", "--port", "0", "--workers", "2") as (url, _, process):
+        until_workers_listen = httpx2.HTTPTransport(retries=8)
+        with httpx2.Client(base_url=url, transport=until_workers_listen, timeout=60, headers=ANEW) as service:
+            _until(service, "server_processes", 2)
+            for _ in range(4):
+                service.post("/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}).raise_for_status()
+            dying = next(pid for pid in _children(process.pid) if _is_server(pid))
+            os.kill(dying, signal.SIGKILL)
+            assert all_end([dying])
+            _until(service, "server_starts_total", 3)
+            figures = _until(service, "server_processes", 2)
+
+            assert of(figures, "requests_total", endpoint="/v1/analyze", method="POST", status="200") == 4
+
+
+def _until(service: httpx2.Client, name: str, wanted: float) -> Figures:
+    """The figures once that one is what it should be."""
+    seen: set[float] = set()
+    for _ in range(5_000):
+        with suppress(httpx2.TransportError):  # its process was killed before it answered
+            figures = figures_of(service)
+            seen.add(of(figures, name))
+            if of(figures, name) == wanted:
+                return figures
+    pytest.fail(f"{name} was never {wanted}, but {seen}")
+
+
+def _children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:  # noqa: PTH123 - of the kernel
+        return [int(child) for child in children.read().split()]
+
+
+def _is_server(pid: int) -> bool:
+    with open(f"/proc/{pid}/cmdline", "rb") as command:  # noqa: PTH123 - as above
+        return b"spawn_main" in command.read()
