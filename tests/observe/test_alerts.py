@@ -18,7 +18,11 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 RULES: list[Any] = [rule for group in ALERTS["groups"] for rule in group["rules"]]
 QUERIES = {
-    **{f"panel {panel['title']}": target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]},
+    **{
+        f"panel {panel['title']} {target['refId']}": target["expr"]
+        for panel in DASHBOARD["panels"]
+        for target in panel["targets"]
+    },
     **{f"alert {rule['alert']}": rule["expr"] for rule in RULES},
 }
 
