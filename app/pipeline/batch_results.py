@@ -97,7 +97,7 @@ async def settle_batch(batch: StoredBatch, bill: BatchBill, services: Services) 
     shared = _by_share(batch.shares, bill)
     with anyio.CancelScope(shield=True):
         for share in batch.shares:
-            await services.ledger.settle(share.reservation_id, _settlement(batch, share, shared))
+            await _settle(share, _settlement(batch, share, shared), services)
         if batch.settled_at is None:
             await services.batches.mark_settled(batch.id, services.clock.now())
 
@@ -106,7 +106,12 @@ async def give_up_batch(batch: StoredBatch, services: Services) -> None:
     """Write down that nobody will ever know what the batch did cost; nothing, where it is known."""
     with anyio.CancelScope(shield=True):
         for share in batch.shares:
-            await services.ledger.settle(share.reservation_id, replace(_settlement(batch, share, {}), state="unknown"))
+            await _settle(share, replace(_settlement(batch, share, {}), state="unknown"), services)
+
+
+async def _settle(share: BatchShare, settlement: Settlement, services: Services) -> None:
+    if await services.ledger.settle(share.reservation_id, settlement):
+        services.observer.settled(services.catalog.find(share.model), settlement)
 
 
 def added(one: Usage, other: Usage) -> dict[str, Json]:
