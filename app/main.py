@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app.admission import Admission
+from app.observe.metrics import Metrics
 from app.observe.redaction import hide
 from app.pipeline import Key, Observer, Services
 from app.pipeline.ports import Clock
@@ -59,7 +60,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.clock = clock
-    app.state.observer = make_observer(settings)
+    observer = app.state.observer = make_observer(settings)
     hide(*settings.secrets)
     native = (analyze, extract, locate, estimate, normalize)
     for module in (*native, messages, batches, models, files, keys, tokens, usage, operations, pages):
@@ -67,12 +68,13 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     add_error_handlers(app)
     app.state.gate = _gate(settings)
     app.state.drain = Drain(settings.drain_delay_s, settings.drain_timeout_s)
-    app.add_middleware(Rooms, gate=app.state.gate)
-    app.add_middleware(Draining, drain=app.state.drain)
+    app.add_middleware(Rooms, gate=app.state.gate, observer=observer)
+    app.add_middleware(Draining, drain=app.state.drain, observer=observer)
     app.add_middleware(Marks, new_id=new_id, sandbox=settings.sandbox)
     if settings.allowed_origins:
         add_cors(app, settings.allowed_origins)
-    app.add_middleware(Observed, new_id=new_id, observer=app.state.observer)
+    app.add_middleware(Observed, new_id=new_id, observer=observer)
+    _watch(observer.metrics, app.state.gate, app.state.drain)
     return app
 
 
@@ -83,6 +85,18 @@ def _gate(settings: Settings) -> Gate:
         receiving=Admission(settings.body_memory_budget_bytes, timeout_s),
         sending=Admission(settings.sending_memory_budget_bytes, timeout_s),
         pace=Pace(settings.body_grace_s, settings.body_least_bytes_per_s),
+    )
+
+
+def _watch(metrics: Metrics, gate: Gate, drain: Drain) -> None:
+    """Name the figures that the way in keeps of itself."""
+    metrics.watch_memory("receiving", gate.receiving)
+    metrics.watch_memory("sending", gate.sending)
+    metrics.watch_gauges(
+        "Requests not yet answered to the end, probes aside.", {"requests_in_progress": lambda: drain.in_progress}
+    )
+    metrics.watch_gauges(
+        "Server processes told to stop that have not ended.", {"server_processes_draining": lambda: drain.begun}
     )
 
 

@@ -119,13 +119,16 @@ def _watch(
 ) -> None:
     """Name the figures that capabilities keep of themselves; to add one, add a line."""
     metrics.watch_gauges(
-        "Image workers, and who waits for them.",
+        "Image workers.",
         {
             "image_workers": lambda: imaging.workers,
             "image_workers_busy": lambda: imaging.admission.taken,
-            "image_queue": lambda: imaging.admission.waiting,
-            "decode_bytes_in_flight": lambda: imaging.admission.in_use_bytes,
         },
+    )
+    metrics.watch_memory("decoding", imaging.admission)
+    metrics.watch_gauges(
+        "Pixels, as received, of pictures being prepared or waiting for it.",
+        {"pixels_in_flight": lambda: imaging.pixels_in_flight},
     )
     metrics.watch_counter(
         "image_workers_lost",

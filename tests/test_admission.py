@@ -14,6 +14,7 @@ import pytest
 from app.domain import RawImage
 from app.upstream.claude import Call
 from tests.conftest import ADMIN, StartService
+from tests.figures import Figures, figures_of, of
 
 Maker = Callable[..., bytes]
 
@@ -33,17 +34,25 @@ def ask(client: httpx2.Client, content: bytes, **headers: str) -> httpx2.Respons
 
 @contextmanager
 def half_sent(client: httpx2.Client, body: bytes, *framing: str) -> Generator[socket.socket]:
-    """A connection whose request has been admitted: the last bytes of its body are still to come."""
+    """A connection whose request has taken the whole budget: the last bytes of its body are still to come."""
     port = client.base_url.port
     assert port is not None
     lines = ["POST /v1/estimate HTTP/1.1", "host: localhost", "content-type: application/json", f"x-api-key: {ADMIN}"]
     head = "\r\n".join([*lines, *(framing or [f"content-length: {len(body)}"]), "", ""]).encode()
+    until(client, "memory_in_use_bytes", 0)  # it has come back from the request before
     with socket.create_connection((client.base_url.host, port)) as connection:
         connection.sendall(head + body[:-10])
-        for _ in range(200):  # it has been read only when the next one is refused
-            if ask(client, padded(BUDGET_BYTES // 2)).status_code == 429:
-                break
+        until(client, "memory_in_use_bytes", BUDGET_BYTES)
         yield connection
+
+
+def until(client: httpx2.Client, name: str, wanted: float) -> Figures:
+    """The figures once that one, of receiving, is what it should be."""
+    for _ in range(2_000):
+        figures = figures_of(client)
+        if of(figures, name, use="receiving") == wanted:
+            return figures
+    pytest.fail(f"{name} was never {wanted}")
 
 
 def answered(connection: socket.socket) -> bytes:
@@ -82,6 +91,27 @@ async def test_the_refusal_reaches_a_client_that_is_still_sending(narrow: httpx2
             refused = await client.post("/v1/estimate", content=large, headers=KEY)
 
     assert refused.status_code == 429
+
+
+def test_operators_see_what_is_taken_who_waits_and_who_was_turned_away(start_service: StartService) -> None:
+    settings = {"body_memory_bytes": BUDGET_BYTES, "sending_memory_bytes": 7_000_000, "admin_key": ADMIN}
+    narrow, patient = start_service(**settings, admission_timeout_s=0.05), start_service(**settings)
+    body = padded(200_000)
+    with half_sent(narrow, body):
+        ask(narrow, body)
+        refused = figures_of(narrow)
+    with half_sent(patient, body) as connection, ThreadPoolExecutor(1) as apart:
+        second = apart.submit(ask, patient, body)
+        waiting = until(patient, "memory_waiting", 1)
+        connection.sendall(body[-10:])
+        assert second.result().status_code == 400
+    after = until(patient, "memory_in_use_bytes", 0)
+
+    assert of(refused, "memory_refused_total", use="receiving") == of(refused, "refusals_total", error_code="busy") == 1
+    assert of(waiting, "memory_in_use_bytes", use="receiving") == BUDGET_BYTES
+    assert [of(waiting, "memory_budget_bytes", use=use) for use in ("receiving", "sending")] == [BUDGET_BYTES, 7e6]
+    assert of(after, "memory_refused_total", use="receiving") == 0
+    assert of(after, "step_seconds_count", step="admit") == 2
 
 
 def test_once_the_first_is_done_the_next_is_let_in(narrow: httpx2.Client) -> None:

@@ -15,6 +15,7 @@ import pytest
 from app.database.sql import open_database
 from app.ledger import open_ledger
 from tests.conftest import ADMIN, StartService
+from tests.figures import figures_of, of
 
 Maker = Callable[..., bytes]
 
@@ -234,6 +235,7 @@ def test_a_batch_that_was_not_made_is_released_or_unknown(
 
     rows = service.get("/v1/usage/requests").json()["requests"]
     assert (response.status_code, [row["state"] for row in rows]) == (status, [state, state])
+    assert of(figures_of(service), "ledger_entries_total", state=state) == 2
     assert service.get(PATH).json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
 
 

@@ -453,12 +453,15 @@ POLICY = RequestPolicy("", "off", 10_000_000, 10_000_000, steady=False)
 
 
 def refused(batch: dict[str, Any], max_bytes: int) -> AppError:
-    async def work(services: Services) -> None:
-        await make_ready_batch(json.dumps(batch).encode(), POLICY, services, max_bytes)
+    told: list[AppError] = []
 
-    with pytest.raises(AppError) as raised:
-        run(work)
-    return raised.value
+    async def work(services: Services) -> None:
+        with pytest.raises(AppError) as raised:
+            await make_ready_batch(json.dumps(batch).encode(), POLICY, services, max_bytes)
+        told.append(raised.value)
+
+    run(work)
+    return told[0]
 
 
 def test_a_batch_that_stays_too_large_is_refused_with_figures(photo: Maker) -> None:

@@ -105,6 +105,7 @@ def test_what_is_in_progress_is_finished_and_settled_while_new_requests_are_refu
         service.stop()
         ready = service.get("/readyz") if workers == "1" else None
         late = service.get("/v1/models") if workers == "1" else None
+        figures = service.get("/metrics").text if workers == "1" else ""
         answer = first.result()
         status = service.process.wait(30)
 
@@ -113,6 +114,9 @@ def test_what_is_in_progress_is_finished_and_settled_while_new_requests_are_refu
         assert (ready.status_code, ready.json()) == (503, {"status": "draining"})
         assert (late.status_code, late.json()["error"]["details"]["error_code"]) == (503, "draining")
         assert (late.headers["connection"], late.headers["retry-after"]) == ("close", "1")
+        assert "vision_proxy_requests_in_progress 1.0\n" in figures
+        assert "vision_proxy_server_processes_draining 1.0\n" in figures
+        assert 'vision_proxy_refusals_total{error_code="draining"} 1.0\n' in figures
     assert len(family) >= 2
     assert all_end(family)
     assert [state for state, _ in entries(database)] == ["settled"]

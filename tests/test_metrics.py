@@ -3,35 +3,29 @@
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.errors import ErrorCode
+from tests.conftest import ADMIN
+from tests.figures import Figures, figures_of, of
 from tests.processes import all_end
 from tests.test_start import running
 
 Maker = Callable[..., bytes]
 StartService = Callable[..., httpx2.Client]
+LABELS = {
+    *("endpoint", "method", "status", "step", "le", "error_code", "direction", "format", "outcome", "model", "kind"),
+    *("state", "use", "cause", "result"),
+}
+"""Every label that there is; no key and no id is among them."""
+
 ANEW = {"connection": "close"}
 """Another process may answer the next request."""
-
-Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def figures_of(service: httpx2.Client) -> Figures:
-    """Every value by its name and its labels."""
-    text = service.get("/metrics").raise_for_status().text
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return {
-        (sample.name.removeprefix("vision_proxy_"), tuple(sorted(sample.labels.items()))): sample.value
-        for sample in samples
-    }
-
-
-def of(figures: Figures, name: str, **labels: str) -> float:
-    return figures.get((name, tuple(sorted(labels.items()))), 0.0)
 
 
 def test_a_request_is_counted_with_its_pictures_tokens_and_dollars(start_service: StartService, photo: Maker) -> None:
@@ -57,7 +51,7 @@ def test_a_request_is_counted_with_its_pictures_tokens_and_dollars(start_service
     assert of(figures, "cost_usd_total", model=model) == pytest.approx(spent)
     assert of(figures, "ledger_entries_total", state="settled") == 2
     assert of(figures, "image_workers") == of(figures, "image_workers_busy") + (os.cpu_count() or 1)
-    assert (of(figures, "server_processes"), of(figures, "requests_in_progress")) == (1, 1)
+    assert (of(figures, "server_processes"), of(figures, "requests_in_progress")) == (1, 0)
 
 
 @pytest.mark.parametrize("stream", ["false", "true"])
@@ -73,22 +67,39 @@ def test_every_step_of_the_main_path_is_measured(start_service: StartService, ph
     steps = {
         dict(labels)["step"] for (name, labels), value in figures.items() if name == "step_seconds_count" and value
     }
-    expected = {"authenticate", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize", "upstream"}
-    assert steps == expected | {"price", "settle"} | ({"stream"} if stream == "true" else set())
+    expected = {"authenticate", "admit", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize"}
+    assert steps == expected | {"upstream", "price", "settle"} | ({"stream"} if stream == "true" else set())
 
 
 def test_what_a_client_makes_up_becomes_no_label(start_service: StartService, photo: Maker) -> None:
-    service = start_service()
+    service, picture = start_service(admin_key=ADMIN), photo(64, 48)
+    key = service.post("/v1/keys", json={"name": "made-up-key"}, headers={"x-api-key": ADMIN}).json()
+    service.headers["x-api-key"] = key["key"]
     service.get("/v1/made-up-path")
     service.get("/v1/files/made_up_id")
+    service.get("/v1/messages/batches/msgbatch_made_up")
     service.request("MADEUP", "/v1/analyze")
-    service.post("/v1/analyze", files={"image": ("made-up.jpg", photo(64, 48))}, data={"model": "made-up-model"})
+    files = {"image": ("made-up.jpg", picture)}
+    for fields in ({"prompt": "made up"}, {"prompt": "made up again"}, {"model": "made-up-model"}):
+        service.post("/v1/analyze", files=files, data=fields, headers={"idempotency-key": "made-up-once"})
+    service.post("/v1/analyze", files=files, data={"model": "made-up-model"})
 
     text = service.get("/metrics").text
 
     assert "made" not in text.lower()
+    labels = {
+        (name, value)
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        for name, value in sample.labels.items()
+    }
+    assert {value for name, value in labels if name == "error_code"} == set(ErrorCode)
+    assert {value for name, value in labels if name == "use"} == {"receiving", "sending", "decoding"}
+    assert {name for name, _ in labels} == LABELS
     assert 'endpoint="/v1/files/{file_id}",method="GET",status="404"' in text
     assert 'ledger_entries_total{state="released"} 1.0' in text or 'model="other"' in text
+    assert 'refusals_total{error_code="idempotency_conflict"} 2.0' in text
+    assert key["id"] not in text
 
 
 def test_a_refused_picture_and_the_reason_are_counted(start_service: StartService) -> None:
@@ -128,6 +139,22 @@ def test_processes_of_one_service_are_added_up_and_keep_what_the_dead_counted(ph
             figures = _until(service, "server_processes", 2)
 
             assert of(figures, "requests_total", endpoint="/v1/analyze", method="POST", status="200") == 4
+
+
+def test_pixels_are_in_flight_while_pictures_are_prepared(start_service: StartService, photo: Maker) -> None:
+    """However often is looked: it is those of one picture at a time, for there is one worker."""
+    service = start_service(image_workers=1, image_cache_bytes=0)
+    files = [("image", (f"{width}.jpg", photo(width, 3000))) for width in range(4000, 4008)]
+    with ThreadPoolExecutor(1) as apart:
+        whole = apart.submit(service.post, "/v1/normalize", files=files)
+        seen: set[float] = set()
+        while not whole.done():
+            seen.add(of(figures_of(service), "pixels_in_flight"))
+
+    assert whole.result().status_code == 200
+    assert seen - {0} <= {3000.0 * width for width in range(4000, 4008)}
+    assert seen - {0}
+    assert of(figures_of(service), "pixels_in_flight") == 0
 
 
 def _until(service: httpx2.Client, name: str, wanted: float) -> Figures:

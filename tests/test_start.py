@@ -50,7 +50,7 @@ def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str]
 
 def test_without_a_key_it_serves_the_sandbox_on_loopback_and_says_so(photo: Maker) -> None:
     with running("serve", "--port", "0") as (url, lines, _):
-        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))})
+        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}, timeout=60)
 
     assert answer.status_code == 200
     assert answer.json()["sandbox"] is True
@@ -66,7 +66,8 @@ def test_away_from_loopback_the_first_start_makes_a_key_prints_it_once_and_asks_
         [key] = re.findall(r"shown this once, is (vp_\S+)", "".join(lines))
     with running(*arguments, **database) as (url, again, _):
         address = f"{url.replace('0.0.0.0', '127.0.0.1')}/v1/models"  # noqa: S104
-        statuses = [httpx2.get(address, headers=headers).status_code for headers in ({}, {"x-api-key": key})]
+        sent: tuple[dict[str, str], ...] = ({}, {"x-api-key": key})
+        statuses = [httpx2.get(address, headers=headers, timeout=60).status_code for headers in sent]
 
     assert statuses == [401, 200]
     assert "".join(lines).count(key) == 1
@@ -85,7 +86,7 @@ def test_several_workers_share_one_sandbox(photo: Maker) -> None:
 
 def test_the_sandbox_runs_alone() -> None:
     with running("sandbox", "--port", "0") as (url, _, _):
-        models = httpx2.get(f"{url}/v1/models", headers={"x-api-key": "any"})
+        models = httpx2.get(f"{url}/v1/models", headers={"x-api-key": "any"}, timeout=60)
 
     assert models.json()["data"]
     assert models.headers["x-vision-proxy-sandbox"] == "true"
@@ -93,7 +94,7 @@ def test_the_sandbox_runs_alone() -> None:
 
 def test_a_service_pointed_at_a_sandbox_elsewhere_still_marks_its_answers(photo: Maker, sandbox_url: str) -> None:
     with running("serve", "--port", "0", ANTHROPIC_BASE_URL=sandbox_url, ANTHROPIC_API_KEY="k") as (url, lines, _):
-        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))})
+        answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}, timeout=60)
 
     assert not any("SANDBOX" in line for line in lines)
     assert (answer.json()["sandbox"], answer.headers["x-vision-proxy-sandbox"]) == (True, "true")

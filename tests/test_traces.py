@@ -75,8 +75,8 @@ def test_a_request_is_a_span_of_its_caller_s_trace_with_one_below_for_each_step(
     assert {span.trace_id.hex() for span in spans} == {TRACE_ID}
     assert root.parent_span_id.hex() == "00f067aa0ba902b7"
     assert {span.parent_span_id for span in steps} == {root.span_id}
-    expected = ["authenticate", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize", "upstream"]
-    assert [span.name for span in steps] == [*expected, "price", "settle"]
+    expected = ["authenticate", "admit", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize"]
+    assert [span.name for span in steps] == [*expected, "admit", "upstream", "price", "settle"]
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
     assert CANARY.encode() not in sent
     assert len(sent) < 8_000

@@ -8,8 +8,8 @@ import logging
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, TypeAlias, get_args
@@ -22,6 +22,7 @@ from app.domain import Page
 from app.errors import ErrorCode, ImageError
 from app.imaging.admission import busy, place
 from app.imaging.forkserver import Ending, ForkServer, ForkServerError, Worker, WorkerGoneError, WorkerLiesError
+from app.imaging.formats import PDF
 from app.imaging.jobs import Job, JobLimits, Measure, Measured, Outcome, Refused, Render, Rendered
 from app.imaging.limits import SourceLimits
 from app.imaging.memory import PDF_BYTES, decode_bytes, needed_bytes
@@ -55,12 +56,14 @@ class PoolLimits:
 class ImagePool:
     """Probes and prepares pictures.
 
-    `losses` counts the workers that did not end by their own will; `admission` tells who is at work and who waits.
+    `losses` counts the workers that did not end by their own will; `admission` tells who is at work and who waits;
+    `pixels_in_flight` are those of the pictures that are being made or wait for it, as received.
     """
 
     def __init__(self, limits: PoolLimits, source_limits: SourceLimits, waited: Callable[[float], None]) -> None:
         """No process is started before `open_pool` does. `waited` is told how many seconds each job waited."""
         self.losses: Counter[Loss] = Counter()
+        self.pixels_in_flight = 0
         self._limits = limits
         self._waited = waited
         self._source_limits = source_limits
@@ -83,7 +86,9 @@ class ImagePool:
             kept = await to_thread.run_sync(keep, data, facts, limiter=self._threads)
             if kept is not None:
                 return kept
-        outcome, made = await self._run(Render(facts, plan), data, self._memory_for(facts, plan))
+        memory_bytes = self._memory_for(facts, plan)
+        with self._in_flight(plan.target.pixels if facts.format == PDF else facts.size.pixels):
+            outcome, made = await self._run(Render(facts, plan), data, memory_bytes)
         if not isinstance(outcome, Rendered):
             raise TypeError(outcome)
         return PreparedImage(
@@ -165,6 +170,14 @@ class ImagePool:
                 + (", or send it as JPEG" if plan.box is None else ", or send it without tiles"),
             )
         return needed_bytes(facts, plan)
+
+    @contextmanager
+    def _in_flight(self, pixels: int) -> Generator[None]:
+        self.pixels_in_flight += pixels
+        try:
+            yield
+        finally:
+            self.pixels_in_flight -= pixels
 
     async def _run(self, job: Job, data: bytes, memory_bytes: int) -> tuple[Outcome, bytes]:
         """What a worker makes of the job.

@@ -6,10 +6,15 @@ No label holds a key, an id, or anything a client can make up: the number of ser
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from app.admission import Admission
 from app.observe.shared_values import exposition_of_all, folder_of_all
+
+MemoryUse: TypeAlias = Literal["receiving", "sending", "decoding"]
+"""What there is a budget of memory for."""
 
 disable_created_metrics()  # a second series for each counter, which the other processes would not have
 
@@ -33,9 +38,6 @@ class Metrics:
         registry = self._registry = CollectorRegistry()
         self.requests = Counter(
             "vision_proxy_requests", "Requests answered.", ["endpoint", "method", "status"], registry=registry
-        )
-        self.in_progress = _gauge(
-            "vision_proxy_requests_in_progress", "Requests not yet answered to the end.", registry
         )
         self.request_seconds = Histogram(
             "vision_proxy_request_seconds",
@@ -87,6 +89,16 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        self.memory_budget_bytes = _gauge(
+            "vision_proxy_memory_budget_bytes", "Most memory that may be given out.", registry, "use"
+        )
+        self.memory_in_use_bytes = _gauge(
+            "vision_proxy_memory_in_use_bytes", "Memory given out of a budget.", registry, "use"
+        )
+        self.memory_waiting = _gauge("vision_proxy_memory_waiting", "Who waits for memory.", registry, "use")
+        self.memory_refused = Counter(
+            "vision_proxy_memory_refused", "Who waited for memory for too long.", ["use"], registry=registry
+        )
         self.starts = Counter("vision_proxy_server_starts", "Server processes started.", registry=registry)
         self.processes = _gauge("vision_proxy_server_processes", "Server processes alive.", registry)
         self._watched: list[_Watched] = []
@@ -106,6 +118,15 @@ class Metrics:
         """A counter of that name, whose values, by `label`, are looked at again and again."""
         counter = Counter(f"vision_proxy_{name}", help_text, [label], registry=self._registry)
         self._watched += [_Watched(read, counter.labels(value).inc, rises=True) for value, read in counts.items()]
+
+    def watch_memory(self, use: MemoryUse, admission: Admission) -> None:
+        """A budget of memory, looked at again and again."""
+        self.memory_budget_bytes.labels(use).set(admission.budget_bytes)
+        self._watched += [
+            _Watched(lambda: admission.in_use_bytes, self.memory_in_use_bytes.labels(use).set, rises=False),
+            _Watched(lambda: admission.waiting, self.memory_waiting.labels(use).set, rises=False),
+            _Watched(lambda: admission.refused, self.memory_refused.labels(use).inc, rises=True),
+        ]
 
     def look(self) -> None:
         """Note what is watched as it is now; on the thread that changes it."""
@@ -134,6 +155,6 @@ class _Watched:
             self.last = value
 
 
-def _gauge(name: str, help_text: str, registry: CollectorRegistry) -> Gauge:
+def _gauge(name: str, help_text: str, registry: CollectorRegistry, *labels: str) -> Gauge:
     """A gauge that is the sum over living processes."""
-    return Gauge(name, help_text, registry=registry, multiprocess_mode="livesum")
+    return Gauge(name, help_text, labels, registry=registry, multiprocess_mode="livesum")

@@ -28,7 +28,8 @@ Step: TypeAlias = Literal[
     "price",
     "settle",
 ]
-"""One step of the main path. `queue` is a part of `normalize`: the wait of one picture for a worker and for memory."""
+"""One step of the main path. Two are waits inside of others: `admit` for the memory of a body that is to be received or
+sent, `queue` of one picture for a worker and for memory."""
 
 ImageOutcome: TypeAlias = Literal["untouched", "prepared", "refused"]
 """What became of a picture: sent as it came, made anew (or recalled), or neither."""
@@ -90,14 +91,12 @@ class Observer:
             request_id, method if method in _METHODS else "other", time.monotonic(), self._tracing.begin(headers)
         )
         current.set(record)
-        self.metrics.in_progress.inc()
         return record
 
     def end(self, record: RequestRecord) -> None:
         """Tell of a request that has been answered, or whose client has left."""
         total_s = time.monotonic() - record.started_s
         endpoint, metrics = record.route or "none", self.metrics
-        metrics.in_progress.dec()
         metrics.requests.labels(endpoint, record.method, str(record.status or _CLOSED)).inc()
         metrics.request_seconds.labels(endpoint).observe(total_s)
         metrics.body_bytes.labels("in").inc(record.bytes_in)

@@ -143,7 +143,13 @@ class BatchAccount:
                 timing_ms={},
                 claim=None if number else self._claim,
             )
-            await services.ledger.settle(share.reservation_id, settlement)
+            await settle_share(share, settlement, services)
+
+
+async def settle_share(share: BatchShare, settlement: Settlement, services: Services) -> None:
+    """Settle a share; it is counted once, however often it is asked for."""
+    if await services.ledger.settle(share.reservation_id, settlement):
+        services.observer.settled(services.catalog.find(share.model), settlement)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from anyio import to_thread
 from app.domain import BatchShare, Json, StoredBatch, Usage
 from app.errors import AppError
 from app.ledger import Settlement
+from app.pipeline.batch_costing import settle_share
 from app.pipeline.billing import cost_of, read_bill
 from app.pipeline.message_body import JsonObject, decode_any, decode_json
 from app.pipeline.ports import Services
@@ -97,7 +98,7 @@ async def settle_batch(batch: StoredBatch, bill: BatchBill, services: Services) 
     shared = _by_share(batch.shares, bill)
     with anyio.CancelScope(shield=True):
         for share in batch.shares:
-            await _settle(share, _settlement(batch, share, shared), services)
+            await settle_share(share, _settlement(batch, share, shared), services)
         if batch.settled_at is None:
             await services.batches.mark_settled(batch.id, services.clock.now())
 
@@ -106,12 +107,7 @@ async def give_up_batch(batch: StoredBatch, services: Services) -> None:
     """Write down that nobody will ever know what the batch did cost; nothing, where it is known."""
     with anyio.CancelScope(shield=True):
         for share in batch.shares:
-            await _settle(share, replace(_settlement(batch, share, {}), state="unknown"), services)
-
-
-async def _settle(share: BatchShare, settlement: Settlement, services: Services) -> None:
-    if await services.ledger.settle(share.reservation_id, settlement):
-        services.observer.settled(services.catalog.find(share.model), settlement)
+            await settle_share(share, replace(_settlement(batch, share, {}), state="unknown"), services)
 
 
 def added(one: Usage, other: Usage) -> dict[str, Json]:

@@ -1,7 +1,11 @@
 """The memory that one request's bytes take: asked for before they are read, given back when they are gone."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from app.admission import Admission, Share
 from app.errors import AppError, ErrorCode
+from app.observe import Observer
 
 FREE_BYTES = 65_536
 """A body up to this size asks nobody: the server has read as much of a connection before anybody can ask."""
@@ -18,12 +22,13 @@ class Room:
     A request that has to wait for an answer of the vendor's, which can take minutes, so keeps nobody from preparing.
     """
 
-    __slots__ = ("_held", "_receiving", "_sending")
+    __slots__ = ("_held", "_observer", "_receiving", "_sending")
 
-    def __init__(self, receiving: Admission, sending: Admission) -> None:
-        """Nothing is held yet."""
+    def __init__(self, receiving: Admission, sending: Admission, observer: Observer) -> None:
+        """Nothing is held yet; the observer is told of each wait."""
         self._receiving = receiving
         self._sending = sending
+        self._observer = observer
         self._held: tuple[Admission, Share] | None = None
 
     async def receive(self, size_bytes: int) -> None:
@@ -37,13 +42,12 @@ class Room:
         if size_bytes <= FREE_BYTES:
             return
         needed = _COPIES * size_bytes
-        try:
-            if self._held is None:
+        if self._held is None:
+            with self._asking(self._receiving):
                 self._held = self._receiving, await self._receiving.enter(needed)
-            elif needed > self._held[1].size_bytes:
+        elif needed > self._held[1].size_bytes:
+            with self._asking(self._receiving):
                 await self._receiving.grow(self._held[1], max(needed, 2 * self._held[1].size_bytes, _STEP_BYTES))
-        except TimeoutError as error:
-            raise _busy(self._receiving) from error
 
     async def send(self, size_bytes: int) -> None:
         """Trade what is held for the room of what is to be sent.
@@ -54,10 +58,8 @@ class Room:
         if size_bytes <= FREE_BYTES:
             self.leave()
             return
-        try:
+        with self._asking(self._sending):
             share = await self._sending.enter(size_bytes)
-        except TimeoutError as error:
-            raise _busy(self._sending) from error
         self.leave()
         self._held = self._sending, share
 
@@ -67,6 +69,14 @@ class Room:
             admission, share = self._held
             self._held = None
             admission.leave(share)
+
+    @contextmanager
+    def _asking(self, admission: Admission) -> Generator[None]:
+        with self._observer.step("admit"):
+            try:
+                yield
+            except TimeoutError as error:
+                raise _busy(admission) from error
 
 
 def _busy(admission: Admission) -> AppError:

@@ -84,7 +84,8 @@ async def create(
 ) -> Response:
     """Every image of every request is prepared first; where one cannot be, nothing is submitted."""
     watch = Stopwatch(services.clock.monotonic)
-    body = await read_decoded(request, settings.max_body_bytes)
+    with services.observer.step("receive"):
+        body = await read_decoded(request, settings.max_body_bytes)
     kept = await once.kept(body)
     if kept is not None:
         return kept

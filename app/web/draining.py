@@ -17,6 +17,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, ErrorCode
+from app.pipeline import Observer
 from app.web.errors import error_body, error_response
 
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -89,10 +90,11 @@ class Drain:
 class Draining:
     """Refuses requests once the process is ending, and cuts short those that take too long then."""
 
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
-        """`drain` is that of the process."""
+    def __init__(self, app: ASGIApp, drain: Drain, observer: Observer) -> None:
+        """`drain` and `observer` are those of the process."""
         self._app = app
         self._drain = drain
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; probes, and what is no HTTP, are not touched."""
@@ -100,22 +102,27 @@ class Draining:
             await self._app(scope, receive, send)
             return
         if self._drain.refusing:
-            await _refusal("this process is ending; send the request again", scope)(scope, receive, send)
+            refused = AppError(ErrorCode.DRAINING, "this process is ending; send the request again", retry_after_s=1)
+            self._observer.refused(refused)
+            await _response(refused, scope)(scope, receive, send)
             return
         answer = _Answer(send)
         with self._drain.request() as cut:
             await self._app(scope, receive, answer.send)
-        if cut.cancelled_caught:
-            await answer.cut_short(scope, receive)
+        if cut.cancelled_caught and not answer.ended:
+            reason = "this process had to end before the answer was complete"
+            refused = AppError(ErrorCode.DRAINING, reason, retry_after_s=1)
+            self._observer.refused(refused)
+            await answer.cut_short(refused, scope, receive)
 
 
 class _Answer:
-    """One answer as far as it has been sent."""
+    """One answer as far as it has been sent; `ended` once that is all of it."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
         self._started = False
-        self._ended = False
+        self.ended = False
         self._streams_events = False
 
     async def send(self, message: Message) -> None:
@@ -124,22 +131,21 @@ class _Answer:
             kinds = [value for name, value in message["headers"] if name == b"content-type"]
             self._streams_events = any(kind.startswith(b"text/event-stream") for kind in kinds)
         elif message["type"] == "http.response.body":
-            self._ended = not message.get("more_body", False)
+            self.ended = not message.get("more_body", False)
         await self._send(message)
 
-    async def cut_short(self, scope: Scope, receive: Receive) -> None:
-        """End it: with an error where the sender can be told, else unfinished, which closes the connection."""
-        reason = "this process had to end before the answer was complete"
+    async def cut_short(self, refused: AppError, scope: Scope, receive: Receive) -> None:
+        """End it: with the error where the sender can be told, else unfinished, which closes the connection."""
         if not self._started:
-            await _refusal(reason, scope)(scope, receive, self._send)
-        elif self._streams_events and not self._ended:
-            error = json.dumps(error_body(AppError(ErrorCode.DRAINING, reason), scope["state"]["request_id"]))
+            await _response(refused, scope)(scope, receive, self._send)
+        elif self._streams_events:
+            error = json.dumps(error_body(refused, scope["state"]["request_id"]))
             event = f"event: error\ndata: {error}\n\n".encode()
             await self._send({"type": "http.response.body", "body": event, "more_body": False})
 
 
-def _refusal(reason: str, scope: Scope) -> ASGIApp:
-    return error_response(AppError(ErrorCode.DRAINING, reason, retry_after_s=1), scope["state"]["request_id"])
+def _response(refused: AppError, scope: Scope) -> ASGIApp:
+    return error_response(refused, scope["state"]["request_id"])
 
 
 @contextmanager

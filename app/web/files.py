@@ -88,8 +88,9 @@ async def _open_things() -> AsyncGenerator[AsyncExitStack]:
 async def upload_file(request: Request, caller: CallerOf, services: ServicesOf, settings: SettingsOf) -> Response:
     """A picture of any readable format is prepared once, for every model; other files go as they are."""
     content_type = request.headers.get("content-type", "")
-    chunks = read_chunks(request, settings.max_body_bytes)
-    file = _received(await read_form(chunks, content_type, settings.max_body_bytes))
+    with services.observer.step("receive"):
+        chunks = read_chunks(request, settings.max_body_bytes)
+        file = _received(await read_form(chunks, content_type, settings.max_body_bytes))
     try:
         reply = await store_file(file, settings.max_image_bytes, _call(request, caller), services)
     except UpstreamError as error:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.admission import Admission
-from app.pipeline import Room
+from app.pipeline import Observer, Room
 
 _LINGER_S = 2.0
 """How long a refused sender may take to read the answer; nothing is held meanwhile."""
@@ -37,17 +37,18 @@ class Gate:
 class Rooms:
     """Gives each request its room, and takes it back when the answer has ended."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        """`gate` is that of the process."""
+    def __init__(self, app: ASGIApp, gate: Gate, observer: Observer) -> None:
+        """`gate` and `observer` are those of the process."""
         self._app = app
         self._gate = gate
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; nothing but HTTP is touched."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        room = Room(self._gate.receiving, self._gate.sending)
+        room = Room(self._gate.receiving, self._gate.sending, self._observer)
         scope.setdefault("state", {}).update(room=room, pace=self._gate.pace)
         connection = _Connection(receive, send, room)
         try:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from app.domain import Size
 from app.errors import ErrorCode, ImageError
+from app.imaging.admission import place
 from app.imaging.jobs import JobLimits
 from app.imaging.limits import SourceLimits
 from app.imaging.plan import ImagePlan
@@ -283,3 +284,16 @@ async def test_a_worker_cannot_take_much_more_than_was_admitted() -> None:
 
         [soft, hard] = next(line.split()[3:5] for line in limits if line.startswith("Max address space"))
         assert int(soft) < 400_000_000 < int(hard)
+
+
+@pytest.mark.anyio
+async def test_pixels_in_flight_are_those_of_pictures_that_wait_too_and_none_once_they_are_made() -> None:
+    data = saved(corners(640, 480), "TIFF")
+    async with watched() as watching:
+        pool = watching.pool
+        async with anyio.create_task_group() as tasks, place(pool.admission, 1):
+            for _ in range(3):
+                tasks.start_soon(watching.prepare, data)
+            await anyio.wait_all_tasks_blocked()
+            assert pool.pixels_in_flight == 3 * 640 * 480
+        assert pool.pixels_in_flight == 0
