@@ -49,7 +49,7 @@ class Asking:
 
 async def received(asking: Asking, model: type[AnalyzeFields], caller: Caller) -> Received | Response:
     """What the client sent, or the answer that it got before. Raises as `app.web.reading`."""
-    sent = await read_sent(asking.request, asking.settings)
+    sent = await read_sent(asking.request, asking.settings, asking.services.observer)
     kept = await asking.once.kept(sent)
     if kept is not None:
         return kept
