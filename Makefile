@@ -30,8 +30,13 @@ lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-bench: $(VENV)/.dev  ## added latency, direct against through; loopback only
+bench: $(VENV)/.dev bench/.litellm/.done  ## added latency: direct, through this and through LiteLLM; loopback only
 	PYTHONPATH=. $(BIN)/python bench/latency.py $(ARGS)
+
+bench/.litellm/.done: bench/litellm.lock
+	$(PYTHON) -m venv bench/.litellm
+	-bench/.litellm/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/litellm.lock
+	touch $@
 
 bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory, health; loopback only
 	PYTHONPATH=. $(BIN)/python bench/load.py

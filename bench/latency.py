@@ -1,6 +1,7 @@
 """Added latency: the same requests direct and through the service, taking turns.
 
-The upstream reads the whole body and answers at once. Prints a Markdown table. Loopback only, a fixed count.
+The upstream reads the whole body and answers at once. LiteLLM's proxy is measured in the same run where it is installed
+in `bench/.litellm`. Prints a Markdown table. Loopback only, a fixed count.
 
     python bench/latency.py [ROUNDS]
 """
@@ -15,10 +16,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
 
 import httpx2
@@ -33,6 +37,8 @@ ANSWER = {
     "stop_reason": "end_turn",
     "usage": {"input_tokens": 10, "output_tokens": 1},
 }
+KEY = "sk-the-key-of-the-benchmark"
+LITELLM = Path(__file__).parent / ".litellm" / "bin" / "litellm"
 MODEL = {"model": "claude-sonnet-5-5", "max_tokens": 100}
 
 
@@ -49,19 +55,81 @@ async def upstream(scope: Any, receive: Any, send: Any) -> None:
 
 def main(rounds: int) -> None:
     """Measure and print."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(f"{machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
+    print(f"pillow {version('pillow')}, anthropic {version('anthropic')}, uvicorn {version('uvicorn')}")
     with ExitStack() as running:
-        direct = running.enter_context(_process([sys.executable, "-m", "uvicorn", "bench.latency:upstream"], {}))
-        variables = {"ANTHROPIC_BASE_URL": direct, "ANTHROPIC_API_KEY": "bench", "VISION_PROXY_PORT": "0"}
-        variables["VISION_PROXY_DATABASE_URL"] = "sqlite+aiosqlite:///:memory:"
-        variables["VISION_PROXY_IMAGE_CACHE_BYTES"] = "0"  # the same picture is sent again and again
-        through = running.enter_context(_process([sys.executable, "-m", "app", "serve"], variables))
-        machine = f"{platform.machine()}, {os.cpu_count()} cores"
-        print(f"{machine}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}")
-        print(f"pillow {version('pillow')}, anthropic {version('anthropic')}, uvicorn {version('uvicorn')}\n")
-        print("| workload | requests | direct p50 ms | through p50 ms | added p50 ms | added p90 ms |")
-        print("|---|---|---|---|---|---|")
+        direct = running.enter_context(process([sys.executable, "-m", "uvicorn", "bench.latency:upstream"], {}))
+        ways = {"direct": direct, "vision-proxy": running.enter_context(_ourselves(direct))}
+        if LITELLM.is_file():
+            ways["LiteLLM"] = running.enter_context(litellm(direct))
+        else:
+            print("LiteLLM is not installed beside it, so it is not measured; `make bench` sees to it")
+        heads = "".join(f" {name} added p50, p90 ms |" for name in _added(ways))
+        print(f"\n| workload | requests | direct p50 ms |{heads}")
+        print(f"|---|---|---|{'---|' * len(_added(ways))}")
         for name, count, request in _workloads(rounds):
-            print(_row(name, count, direct, through, request), flush=True)
+            print(_row(name, count, ways, request), flush=True)
+
+
+def _added(ways: Mapping[str, str]) -> list[str]:
+    return [name for name in ways if name != "direct"]
+
+
+@contextmanager
+def _ourselves(upstream_url: str) -> Generator[str]:
+    """The service as it would be run: a key, the ledger in a file; the cache is off, for pictures come again."""
+    with TemporaryDirectory() as folder:
+        variables = {
+            "ANTHROPIC_BASE_URL": upstream_url,
+            "ANTHROPIC_API_KEY": "bench",
+            "VISION_PROXY_PORT": "0",
+            "VISION_PROXY_ADMIN_KEY": KEY,
+            "VISION_PROXY_DATABASE_URL": f"sqlite:///{folder}/bench.db",
+            "VISION_PROXY_IMAGE_CACHE_BYTES": "0",
+        }
+        with process([sys.executable, "-m", "app", "serve"], variables) as url:
+            yield url
+
+
+@contextmanager
+def litellm(upstream_url: str) -> Generator[str]:
+    """LiteLLM's proxy, with a key and without a database, in front of the same upstream."""
+    parameters = {"model": "anthropic/claude-sonnet-5-5", "api_base": upstream_url, "api_key": "bench"}
+    config = {"model_list": [{"model_name": "claude-sonnet-5-5", "litellm_params": parameters}]}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(config), "utf-8")
+        variables = {"LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        port = free_port()
+        command = [
+            str(LITELLM),
+            "--config",
+            str(path),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--telemetry",
+            "False",
+        ]
+        quiet = subprocess.DEVNULL
+        started = subprocess.Popen(command, env={**os.environ, **variables}, stdout=quiet, stderr=quiet)
+        try:
+            yield _alive(f"http://127.0.0.1:{port}")
+        finally:
+            started.terminate()
+            started.wait(40)
+
+
+def _alive(url: str) -> str:
+    """The same address, once LiteLLM answers there."""
+    for _ in range(120):
+        with suppress(httpx2.TransportError):
+            if httpx2.get(f"{url}/health/liveliness").status_code == 200:
+                return url
+        time.sleep(0.5)
+    raise RuntimeError("LiteLLM does not answer")
 
 
 def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
@@ -75,20 +143,21 @@ def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
     ]
 
 
-def _row(name: str, count: int, direct: str, through: str, request: dict[str, Any]) -> str:
+def _row(name: str, count: int, ways: Mapping[str, str], request: dict[str, Any]) -> str:
     body = json.dumps({**MODEL, **request}).encode()
-    times: dict[str, list[float]] = {direct: [], through: []}
-    with httpx2.Client(timeout=120, headers={"content-type": "application/json", "x-api-key": "k"}) as client:
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    with httpx2.Client(timeout=120, headers={"content-type": "application/json", "x-api-key": KEY}) as client:
         for warm in range(count + 3):
-            for url, taken in times.items():
+            for way, url in ways.items():
                 began = time.perf_counter()
                 client.post(f"{url}/v1/messages", content=body).raise_for_status()
                 if warm >= 3:
-                    taken.append((time.perf_counter() - began) * 1000)
-    added = [after - before for before, after in zip(times[direct], times[through], strict=True)]
-    low, high = statistics.median(times[direct]), statistics.median(times[through])
-    nines = statistics.quantiles(added, n=10)[-1]
-    return f"| {name} | {count} | {low:.1f} | {high:.1f} | {statistics.median(added):.1f} | {nines:.1f} |"
+                    times[way].append((time.perf_counter() - began) * 1000)
+    cells = [f"{statistics.median(times['direct']):.1f}"]
+    for way in _added(ways):
+        added = [after - before for before, after in zip(times["direct"], times[way], strict=True)]
+        cells.append(f"{statistics.median(added):.1f}, {statistics.quantiles(added, n=10)[-1]:.1f}")
+    return f"| {name} | {count} | {' | '.join(cells)} |"
 
 
 def _messages(*content: Any) -> dict[str, Any]:
@@ -120,23 +189,26 @@ def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 @contextmanager
-def _process(command: list[str], variables: dict[str, str]) -> Generator[str]:
+def process(command: list[str], variables: dict[str, str]) -> Generator[str]:
     """The address of a server of our own, once it listens; ended on exit."""
     if "uvicorn" in command:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            command = [*command, "--port", str(free.getsockname()[1]), "--no-access-log"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
-    assert process.stderr is not None
+        command = [*command, "--port", str(free_port()), "--no-access-log"]
+    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
+    assert started.stderr is not None
     try:
-        for line in process.stderr:
-            found = re.search(r"running on (http://\S+)", line)
-            if found:
-                yield found[1]
-                break
+        address = next(found[1] for line in started.stderr if (found := re.search(r"running on (http://\S+)", line)))
+        Thread(target=started.stderr.read, daemon=True).start()  # a full pipe would hold it up
+        yield address
     finally:
-        process.terminate()
-        process.wait(20)
+        started.terminate()
+        started.wait(40)
 
 
 if __name__ == "__main__":

@@ -120,8 +120,21 @@ class Ledger:
             return await read_answer(claim, self._instance_id, self._clock.now(), connection)
 
     async def keep_answer(self, reservation_id: str, claim: Claim, answer: WireAnswer) -> None:
-        """Keep the answer for whoever repeats the request, where it comes long before the settlement."""
-        await self._commits(partial(end_claim, reservation_id, claim, answer))
+        """Keep the answer for whoever repeats the request, where it comes long before the settlement.
+
+        Tried as often as a settlement. Where that does not pass the claim stays as it is: who repeats the request is
+        told that it is in progress, and pays nothing.
+        """
+        for delay_s in (*self._retry_delays_s, None):
+            try:
+                await self._commits(partial(end_claim, reservation_id, claim, answer))
+            except DATABASE_ERRORS as error:
+                if delay_s is None:
+                    _log.error("the answer to %s is not kept for a repeat", reservation_id, exc_info=error)
+                else:
+                    await asyncio.sleep(delay_s)
+            else:
+                return
 
     async def spending_of(self, spender: Spender) -> Spending:
         """What is spent and reserved in the spender's current period."""
