@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
 .PHONY: run test test-postgresql browser screenshots lint
-.PHONY: bench bench-imaging bench-ledger bench-load torture format lock clean
+.PHONY: bench bench-imaging bench-ledger bench-load torture soak format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -43,6 +43,9 @@ bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory,
 
 torture: $(VENV)/.dev  ## abuse and faults, each in turn on a real service; loopback only, bounded
 	PYTHONPATH=. $(BIN)/python -m torture $(ARGS)
+
+soak: $(VENV)/.dev  ## ten minutes at full load with faults injected; loopback only
+	PYTHONPATH=. $(BIN)/python -m torture.soak $(ARGS)
 
 bench-ledger: $(VENV)/.dev  ## pairs of reserve and settle on SQLite and PostgreSQL; files of this machine
 	PYTHONPATH=. $(BIN)/python bench/ledger.py

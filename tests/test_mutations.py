@@ -40,7 +40,7 @@ def test_a_broken_file_is_refused_or_served_and_harms_nothing(battered: Running,
 
     assert faults == []
     assert len(battered.workers) == len(before[0])
-    assert battered.descriptors == before[1]
+    assert battered.descriptors <= before[1]  # fewer where the start was still reading modules
     assert battered.resident_bytes < resident_bytes + GROWTH_BYTES
     assert battered.client.get("/readyz").status_code == 200
 

@@ -94,8 +94,10 @@ async def stream_extract(
     Raises:
         AppError, UpstreamError: as `extract`, before anything has been streamed.
     """
+    begun = streaming(asked.request, services, watch)
+    asked = replace(asked, request=asked.request.without_bytes())  # this frame lives as long as the stream
     with _schema_refusals(asked):
-        async with streaming(asked.request, services, watch) as (ready, events):
+        async with begun as (ready, events):
             extracting = ExtractionStream(asked, ready, AnswerStream(ready, events, services, watch), services, watch)
             try:
                 yield extracting

@@ -59,7 +59,9 @@ async def analyze(
 async def _opened(
     question: VisionRequest, services: Services, watch: Stopwatch, request_id: str
 ) -> AsyncGenerator[Streamed]:
-    async with stream(question, services, watch) as answering:
+    begun = stream(question, services, watch)
+    del question  # this frame lives as long as the stream
+    async with begun as answering:
 
         async def finish() -> AnswerBody:
             return answer_body(answering.answer(), request_id)

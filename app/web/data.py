@@ -83,7 +83,9 @@ async def answered(asking: Asking, asked: DataRequest, body: Body) -> Response:
 
 @asynccontextmanager
 async def _opened(asked: DataRequest, body: Body, services: Services, watch: Stopwatch) -> AsyncGenerator[Streamed]:
-    async with stream_extract(asked, services, watch) as extracting:
+    begun = stream_extract(asked, services, watch)
+    del asked  # this frame lives as long as the stream
+    async with begun as extracting:
 
         async def finish() -> AnswerBody:
             return body(await extracting.extraction())

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.admission import Admission
 from app.pipeline import Observer, Room
 
-_LINGER_S = 2.0
-"""How long a refused sender may take to read the answer; nothing is held meanwhile."""
+_LINGER_S, _LINGER_BYTES = 2.0, 32_000_000
+"""How long a refused sender may go on, and how much of that is thrown away; nothing is held meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,9 @@ class _Connection:
             self._room.leave()
             await self._send({**message, "more_body": True})
             with anyio.move_on_after(_LINGER_S):
-                while self._unread:
-                    await self.receive()
+                thrown_away = 0
+                while self._unread and thrown_away < _LINGER_BYTES:
+                    thrown_away += len((await self.receive()).get("body", b""))
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._send(message)
 

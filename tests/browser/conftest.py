@@ -21,9 +21,9 @@ OpenPage = Callable[..., Page]
 collect_ignore = [] if "DRAW_INTO" in os.environ else ["test_screenshots.py"]  # drawing tests nothing
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    """One Chromium for the tests of this folder; Playwright's loop would be in the way of tests beyond it."""
+    """One Chromium for the tests of a file; Playwright's loop, while it is there, is in the way of all other tests."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium on this machine; `make test` installs Debian's where it may (as root)")

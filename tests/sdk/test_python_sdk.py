@@ -168,12 +168,11 @@ def test_parse_gives_an_instance_of_the_class(answering_sdk: anthropic.Anthropic
 
 
 def test_the_schema_of_parse_reaches_the_vendor(recorded_sdk: anthropic.Anthropic, wire: Any, photo: Maker) -> None:
-    """The sandbox answers in prose, so only the request is looked at here."""
-    with pytest.raises(ValueError, match="Invalid JSON"):
-        recorded_sdk.messages.parse(
-            model=MODEL, max_tokens=400, messages=asked(image(photo(64, 48))), output_format=Receipt
-        )
+    message = recorded_sdk.messages.parse(
+        model=MODEL, max_tokens=400, messages=asked(image(photo(64, 48))), output_format=Receipt
+    )
 
+    assert isinstance(message.parsed_output, Receipt)
     sent = json.loads(wire.bodies[-1])["output_config"]["format"]
     assert (sent["type"], sorted(sent["schema"]["properties"])) == ("json_schema", ["shop", "total_usd"])
 
