@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
 .PHONY: run test test-postgresql browser screenshots lint
-.PHONY: bench bench-imaging bench-ledger bench-load torture soak format lock clean
+.PHONY: bench bench-latency bench-imaging bench-ledger bench-load torture soak format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -30,7 +30,9 @@ lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-bench: $(VENV)/.dev bench/.litellm/.done  ## added latency: direct, through this and through LiteLLM; loopback only
+bench: bench-latency bench-imaging bench-load bench-ledger  ## everything below, in one run of half an hour
+
+bench-latency: $(VENV)/.dev bench/.litellm/.done  ## added latency: direct, through this and through LiteLLM; loopback only
 	PYTHONPATH=. $(BIN)/python bench/latency.py $(ARGS)
 
 bench/.litellm/.done: bench/litellm.lock

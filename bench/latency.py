@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from io import BytesIO
@@ -28,6 +28,8 @@ from typing import Any
 import httpx2
 from PIL import Image
 
+from bench.plots import draw_bars
+
 ANSWER = {
     "id": "msg_1",
     "type": "message",
@@ -38,6 +40,7 @@ ANSWER = {
     "usage": {"input_tokens": 10, "output_tokens": 1},
 }
 KEY = "sk-the-key-of-the-benchmark"
+PLOT = Path(__file__).parents[1] / "docs" / "images" / "added-latency.svg"
 LITELLM = Path(__file__).parent / ".litellm" / "bin" / "litellm"
 MODEL = {"model": "claude-sonnet-5-5", "max_tokens": 100}
 
@@ -68,11 +71,15 @@ def main(rounds: int) -> None:
         heads = "".join(f" {name} added p50, p90 ms |" for name in _added(ways))
         print(f"\n| workload | requests | direct p50 ms |{heads}")
         print(f"|---|---|---|{'---|' * len(_added(ways))}")
+        drawn: dict[str, dict[str, float]] = {}
         for name, count, request in _workloads(rounds):
-            print(_row(name, count, ways, request), flush=True)
+            times = _measured(count, ways, request)
+            drawn[name] = {way: statistics.median(_differences(times, way)) for way in _added(ways)}
+            print(_row(name, count, times), flush=True)
+        draw_bars(PLOT, "Added latency, median: each row to its own scale", drawn, "ms")
 
 
-def _added(ways: Mapping[str, str]) -> list[str]:
+def _added(ways: Iterable[str]) -> list[str]:
     return [name for name in ways if name != "direct"]
 
 
@@ -143,7 +150,8 @@ def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
     ]
 
 
-def _row(name: str, count: int, ways: Mapping[str, str], request: dict[str, Any]) -> str:
+def _measured(count: int, ways: Mapping[str, str], request: dict[str, Any]) -> dict[str, list[float]]:
+    """Milliseconds of each request by each way, which take turns; the first three of each do not count."""
     body = json.dumps({**MODEL, **request}).encode()
     times: dict[str, list[float]] = {way: [] for way in ways}
     with httpx2.Client(timeout=120, headers={"content-type": "application/json", "x-api-key": KEY}) as client:
@@ -153,9 +161,17 @@ def _row(name: str, count: int, ways: Mapping[str, str], request: dict[str, Any]
                 client.post(f"{url}/v1/messages", content=body).raise_for_status()
                 if warm >= 3:
                     times[way].append((time.perf_counter() - began) * 1000)
+    return times
+
+
+def _differences(times: Mapping[str, Sequence[float]], way: str) -> list[float]:
+    return [after - before for before, after in zip(times["direct"], times[way], strict=True)]
+
+
+def _row(name: str, count: int, times: Mapping[str, Sequence[float]]) -> str:
     cells = [f"{statistics.median(times['direct']):.1f}"]
-    for way in _added(ways):
-        added = [after - before for before, after in zip(times["direct"], times[way], strict=True)]
+    for way in _added(times):
+        added = _differences(times, way)
         cells.append(f"{statistics.median(added):.1f}, {statistics.quantiles(added, n=10)[-1]:.1f}")
     return f"| {name} | {count} | {' | '.join(cells)} |"
 
