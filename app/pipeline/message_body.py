@@ -104,6 +104,10 @@ class MessageBody:
         """The size of everything but the pictures."""
         return sum(len(segment) for segment in self.segments if isinstance(segment, bytes))
 
+    def mentions(self, word: bytes) -> bool:
+        """Whether that stands anywhere outside of the pictures."""
+        return any(word in segment for segment in self.segments if isinstance(segment, bytes))
+
     def fill(self, sources: Sequence[bytes]) -> bytes:
         """The request, with the JSON of each picture's source in its slot."""
         parts = [sources[part.index] if isinstance(part, Slot) else part for part in self.segments]
@@ -262,11 +266,12 @@ def image_too_large(actual: int, limit: int) -> ImageError:
 def lift_messages(raw: msgspec.Raw, into: Lifted) -> int:
     """Append the messages of an array to `into`, every image source replaced by a slot, at any depth; gives how many.
 
+    Call `refuse_too_many` first.
+
     Raises:
         AppError: `invalid_request` where this is not an array of messages.
         ImageError: `invalid_base64`, `url_images_off`, `file_not_found`, naming the picture.
     """
-    _refuse_too_many(raw)
     messages = decode_json(raw, list[JsonObject], "messages must be an array of objects")
     for number, message in enumerate(messages):
         if number:
@@ -275,13 +280,13 @@ def lift_messages(raw: msgspec.Raw, into: Lifted) -> int:
     return len(messages)
 
 
-def _refuse_too_many(raw: msgspec.Raw) -> None:
+def refuse_too_many(text: bytes) -> None:
     """Nothing, unless there are so many objects that taking them apart would hold up everybody else.
 
     Raises:
         AppError: `invalid_request`.
     """
-    if bytes(raw).count(b"{") > _MAX_BRACES:
+    if text.count(b"{") > _MAX_BRACES:
         raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
 
 

@@ -32,6 +32,7 @@ from app.pipeline.message_body import (
     decode_json,
     lift_messages,
     may_hold_pictures,
+    refuse_too_many,
 )
 from app.pipeline.room import Room
 
@@ -181,8 +182,10 @@ def compose(
     """
     lifted = Lifted(urls, max_image_bytes, bounded=_is_bounded(question.extra), exact=question.exact_sizes)
     lifted.text(b"{", *_fields(question, counting=counting), b'"messages":[')
-    if question.messages is not None and lift_messages(question.messages, lifted):
-        lifted.text(b",")
+    if question.messages is not None:
+        refuse_too_many(bytes(question.messages))
+        if lift_messages(question.messages, lifted):
+            lifted.text(b",")
     total = lifted.seen + len(question.images)
     if not total:
         raise AppError(
@@ -251,6 +254,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     refuse_other_models(model, fields, policy.models)
     lifted = Lifted("fetch" if policy.url_mode == "fetch" else "passthrough", policy.max_image_bytes)
     if may_hold_pictures(body):
+        refuse_too_many(body)
         _lift_body(fields, lifted)
     touched = any(not isinstance(segment, bytes) for segment in lifted.segments)
     message_body = MessageBody(tuple(lifted.segments) if touched else (body,))
@@ -277,7 +281,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
         url_mode=policy.url_mode,
         max_fetched_bytes=policy.max_fetched_bytes,
         bounded=lifted.bounded and output_tokens is not None and _is_foreseeable(fields),
-        steady=policy.steady or b'"cache_control"' in body,
+        steady=policy.steady or message_body.mentions(b'"cache_control"'),
         room=policy.room,
     )
 
@@ -318,8 +322,7 @@ def billing_hints(extra: JsonObject, body: MessageBody) -> Usage:
     for name in ("speed", "inference_geo"):
         if name in extra:
             hints[name] = decode_any(extra[name], f"extra.{name} must be JSON")
-    texts = [segment for segment in body.segments if isinstance(segment, bytes)]
-    if any(b'"cache_control"' in text or b"\\u00" in text for text in texts):
+    if body.mentions(b'"cache_control"') or body.mentions(b"\\u00"):
         hints["cache_control"] = True
     return hints
 
