@@ -216,7 +216,10 @@ def process(command: list[str], variables: dict[str, str]) -> Generator[str]:
     """The address of a server of our own, once it listens; ended on exit."""
     if "uvicorn" in command:
         command = [*command, "--port", str(free_port()), "--no-access-log"]
-    started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
+    quiet = subprocess.DEVNULL
+    started = subprocess.Popen(
+        command, stdout=quiet, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables}
+    )
     assert started.stderr is not None
     try:
         address = next(found[1] for line in started.stderr if (found := re.search(r"running on (http://\S+)", line)))

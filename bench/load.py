@@ -326,7 +326,7 @@ def started(**variables: str) -> Generator[Service]:
 def sandbox() -> Generator[dict[str, str]]:
     """The variables that point a service at a sandbox in a process of its own."""
     command = [sys.executable, "-m", "app", "sandbox", "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
