@@ -39,9 +39,11 @@ class Running:
 
     @property
     def fork_server(self) -> int:
-        """The pid of the process that forks its workers; the one child that leads a session of its own."""
-        [found] = [status.pid for status in statuses() if status.parent == self.pid and status.session == status.pid]
-        return found
+        """The pid of the process that forks its workers: the first child that leads a session of its own.
+
+        Those that judge schemas come later, with the first schema.
+        """
+        return min(status.pid for status in statuses() if status.parent == self.pid and status.session == status.pid)
 
     @property
     def workers(self) -> list[int]:

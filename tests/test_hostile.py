@@ -359,3 +359,12 @@ def test_a_redirect_of_the_upstream_is_not_followed(
     url = scripted(b"", 307, location="http://127.0.0.1:9/elsewhere")
 
     assert ask(start_service(url, upstream_max_retries=0), photo).status_code == 307
+
+
+def test_a_body_of_a_million_fields_is_refused_before_they_are_looked_at(service: httpx2.Client) -> None:
+    body = b"{" + b",".join(b'"k%d":1' % number for number in range(1_000_000)) + b"}"
+
+    response = service.post("/v1/analyze", content=body, headers={"content-type": "application/json"})
+
+    assert code_of(response) == "invalid_request"
+    assert response.json()["error"]["message"] == "the body has 1000000 fields; the limit is 1000"

@@ -126,7 +126,7 @@ def _told(answer: httpx2.Response) -> str:
     if not answer.is_error:
         return str(answer.status_code)
     try:
-        shaped = {"type", "message", "details"} <= json.loads(answer.content)["error"].keys()
+        shaped = {"type", "message"} <= json.loads(answer.content)["error"].keys()  # the vendor's own have no details
     except (ValueError, KeyError, TypeError):
         shaped = False
     return f"{answer.status_code}{'' if shaped else ' of another shape'}"

@@ -75,7 +75,7 @@ async def gigantic_headers(url: str) -> Statuses:
     def sending(head: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[str]]:
         async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
             writer.write(head)
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 await writer.drain()
                 writer.write_eof()
             return await _status(reader)
@@ -97,7 +97,7 @@ async def leavers(url: str) -> Statuses:
 
     async def leave_in_the_midst(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         writer.write(_head("POST", "/v1/messages", "application/json", len(stream)) + stream)
-        with suppress(TimeoutError, ConnectionError):
+        with suppress(OSError):
             async with asyncio.timeout(_ANSWER_S):
                 await reader.read(10)
         return "left"
@@ -114,11 +114,11 @@ async def _many(
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
             return await attack(reader, writer)
-        except ConnectionError:
+        except OSError:
             return "closed"
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(OSError):
                 await writer.wait_closed()
 
     return Counter(await asyncio.gather(*[one(attack) for attack in attacks]))

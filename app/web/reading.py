@@ -52,6 +52,10 @@ _UNREAD = frozenset({"schema"})
 _REPEATABLE = frozenset({"stop_sequences"})
 
 
+_MOST_FIELDS = 1_000
+"""Of a body in JSON: looking at a million would hold up everybody else, and there are not fifty."""
+
+
 class _ImageInput(msgspec.Struct, forbid_unknown_fields=True):
     """One entry of `images` in a JSON body."""
 
@@ -244,6 +248,9 @@ def _not_a_text(name: str, model: type[AnalyzeFields]) -> AppError:
 def _from_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, object], list[Picture], _Passed]:
     check_text(body)
     members = decode_json(body, JsonObject, "the body must be a JSON object")
+    if len(members) > _MOST_FIELDS:
+        message = f"the body has {len(members)} fields; the limit is {_MOST_FIELDS}"
+        raise AppError(ErrorCode.INVALID_REQUEST, message, actual=len(members), limit=_MOST_FIELDS)
     given = [members.pop(name) for name in ("images", "image") if name in members]
     images = [image for entries in given for image in _listed(entries, max_image_bytes)]
     images += [RemoteImage(url) for url in _texts(members.pop("image_url", None), "image_url")]
