@@ -28,7 +28,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 
-from bench.latency import photo
+from bench.latency import photo, process
 
 LARGE = (4032, 3024, 4_700_000)
 SEEN_PX = 2212
@@ -325,16 +325,8 @@ def started(**variables: str) -> Generator[Service]:
 @contextmanager
 def sandbox() -> Generator[dict[str, str]]:
     """The variables that point a service at a sandbox in a process of its own."""
-    command = [sys.executable, "-m", "app", "sandbox", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
-        Thread(target=process.stderr.read, daemon=True).start()
+    with process([sys.executable, "-m", "app", "sandbox", "--port", "0"], {}) as address:
         yield {"ANTHROPIC_BASE_URL": address, "ANTHROPIC_API_KEY": "bench"}
-    finally:
-        process.terminate()
-        process.wait(40)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -13,7 +13,7 @@ from app.database.sql import Database
 from app.domain import Spender
 from app.ledger.records import Claim, RateLimit, Reservation, Settlement, Spending, WireAnswer
 from app.ledger.reports import EntryState, GroupBy, Page, UsageReport
-from app.ledger.sql.commits import DATABASE_ERRORS, Commits, may_be_written, open_commits
+from app.ledger.sql.commits import DATABASE_ERRORS, Commits, Write, may_be_written, open_commits
 from app.ledger.sql.expiry import TOKENS_AT_ONCE, forget_tokens
 from app.ledger.sql.idempotency import delete_old, end_claim, read_answer
 from app.ledger.sql.instances import DEAD_AFTER, MOST_AT_ONCE, beat, begin, end, mark_unknown_of_the_dead
@@ -125,16 +125,8 @@ class Ledger:
         Tried as often as a settlement. Where that does not pass the claim stays as it is: who repeats the request is
         told that it is in progress, and pays nothing.
         """
-        for delay_s in (*self._retry_delays_s, None):
-            try:
-                await self._commits(partial(end_claim, reservation_id, claim, answer))
-            except DATABASE_ERRORS as error:
-                if delay_s is None:
-                    _log.error("the answer to %s is not kept for a repeat", reservation_id, exc_info=error)
-                else:
-                    await asyncio.sleep(delay_s)
-            else:
-                return
+        write = partial(end_claim, reservation_id, claim, answer)
+        await self._patiently(write, f"the answer to {reservation_id} is not kept for a repeat")
 
     async def spending_of(self, spender: Spender) -> Spending:
         """What is spent and reserved in the spender's current period."""
@@ -223,19 +215,28 @@ class Ledger:
 
     async def _settle(self, reservation_id: str, settlement: Settlement) -> bool:
         write = partial(write_settlement, reservation_id, settlement, self._clock.now())
+        try:
+            settled = await self._patiently(write, f"request {reservation_id} is not settled: {_told(settlement)}")
+        except NeverReservedError:
+            _log.error("request %s was never reserved and cannot be settled: %s", reservation_id, _told(settlement))
+            return False
+        if settled is None:
+            self._owed[reservation_id] = settlement
+        return settled is True
+
+    async def _patiently(self, write: Write[_Result], failed: str) -> _Result | None:
+        """What the write gives back; None where it failed every time, which is told to the log."""
         for delay_s in (*self._retry_delays_s, None):
             try:
                 return await self._commits(write)
             except NeverReservedError:
-                _log.error("request %s was never reserved and cannot be settled: %s", reservation_id, _told(settlement))
-                return False
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the figures must not be lost
                 if delay_s is None:
-                    _log.error("request %s is not settled: %s", reservation_id, _told(settlement), exc_info=error)
+                    _log.error("%s", failed, exc_info=error)
                 else:
                     await asyncio.sleep(delay_s)
-        self._owed[reservation_id] = settlement
-        return False
+        return None
 
     async def _release(self, reservation: Reservation) -> None:
         await self._settle(reservation.id, replace(_RELEASED, claim=reservation.claim))

@@ -22,7 +22,7 @@ from app.sandbox.batch_store import Batch, Outcome, outcome_of
 from app.sandbox.billing import OVERHEAD_TOKENS, bill_input, check_context, count_prefixes
 from app.sandbox.checks import check_message
 from app.sandbox.errors import SandboxError, error_body, invalid, not_found
-from app.sandbox.faults import Fault, fail, refuse_images
+from app.sandbox.faults import Fault, fail, fault_for, refuse_images
 from app.sandbox.images import examine_images
 from app.sandbox.journal import ImageRecord, Visit
 from app.sandbox.narrowing import as_list, as_object, as_string, refuse_others, required
@@ -203,7 +203,7 @@ def _note(visit: Visit, index: int, record: ImageRecord) -> None:
 
 
 def _admit(state: State, request: Request) -> tuple[str, Fault]:
-    return read_workspace(request), state.faults.fault_for(request)
+    return read_workspace(request), fault_for(request, state.faults)
 
 
 def _find(state: State, request: Request, workspace: str) -> Batch:

@@ -13,9 +13,10 @@ and no request that has no prompt; all others strike the request for the batch.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import Protocol, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -128,6 +129,16 @@ class Fault:
         )
 
 
+class Wish(Protocol):
+    """Something that a header asks for, for the first `times` requests of a case; None is all of them."""
+
+    @property
+    def times(self) -> int | None: ...  # noqa: D102
+
+
+_Wish = TypeVar("_Wish", bound=Wish)
+
+
 class CaseCounter:
     """How often each case has met what it asked for."""
 
@@ -135,7 +146,21 @@ class CaseCounter:
         """Start with none."""
         self._met: OrderedDict[tuple[str, str], int] = OrderedDict()
 
-    def met(self, case: str, asked: str) -> int:
+    def due(self, request: Request, header: str, parse: Callable[[str], _Wish], otherwise: _Wish) -> _Wish:
+        """What the request asks for in that header and is still to meet, else `otherwise`.
+
+        Raises:
+            SandboxError: 400 with everything known, it asks for something else.
+        """
+        asked = request.headers.get(header)
+        if asked is None:
+            return otherwise
+        wish = parse(asked)
+        if wish.times is None or self._met_now(request.headers.get(CASE_HEADER, ""), asked) <= wish.times:
+            return wish
+        return otherwise
+
+    def _met_now(self, case: str, asked: str) -> int:
         """How often that case has met it, this time included."""
         met = self._met[case, asked] = self._met.get((case, asked), 0) + 1
         while len(self._met) > MAX_CASES:
@@ -143,26 +168,9 @@ class CaseCounter:
         return met
 
 
-class FaultCounter:
-    """How often each case has met its fault."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._cases = CaseCounter()
-
-    def fault_for(self, request: Request) -> Fault:
-        """The fault that this request asks for and is still to meet.
-
-        Raises:
-            SandboxError: 400 with every known fault, it asks for something else.
-        """
-        text = request.headers.get(FAULT_HEADER)
-        if text is None:
-            return Fault()
-        fault = parse_fault(text)
-        if fault.times is None:
-            return fault
-        return fault if self._cases.met(request.headers.get(CASE_HEADER, ""), text) <= fault.times else Fault()
+def fault_for(request: Request, counter: CaseCounter) -> Fault:
+    """The fault that this request asks for and is still to meet. Raises as `CaseCounter.due`."""
+    return counter.due(request, FAULT_HEADER, parse_fault, Fault())
 
 
 def parse_fault(text: str) -> Fault:

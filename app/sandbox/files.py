@@ -11,7 +11,7 @@ from starlette.routing import Route
 from app.domain import Json
 from app.sandbox.attendance import visit_of
 from app.sandbox.errors import invalid
-from app.sandbox.faults import Fault, fail
+from app.sandbox.faults import Fault, fail, fault_for
 from app.sandbox.file_store import StoredFile
 from app.sandbox.images import record_upload
 from app.sandbox.paging import read_limit
@@ -85,7 +85,7 @@ async def _download(state: State, request: Request) -> Response:
 
 
 def _admit(state: State, request: Request) -> tuple[str, Fault]:
-    return read_workspace(request), state.faults.fault_for(request)
+    return read_workspace(request), fault_for(request, state.faults)
 
 
 def _stored(state: State, upload: Upload) -> StoredFile:

@@ -11,10 +11,11 @@ from app.sandbox.answer import compose_answer
 from app.sandbox.attendance import visit_of
 from app.sandbox.billing import OVERHEAD_TOKENS, bill_input, check_context, count_prefixes
 from app.sandbox.checks import check_count, check_message
-from app.sandbox.faults import fail, refuse_images
+from app.sandbox.faults import fail, fault_for, refuse_images
 from app.sandbox.images import examine_images
 from app.sandbox.reading import read_key, read_object, read_workspace
 from app.sandbox.replies import reply_json, reply_stream
+from app.sandbox.scripts import script_for
 from app.sandbox.shaping import wants_boxes
 from app.sandbox.state import State
 
@@ -29,8 +30,8 @@ def routes(state: State) -> list[Route]:
 
 async def _create_message(state: State, request: Request) -> Response:
     key = read_key(request)
-    fault = state.faults.fault_for(request)
-    script = state.scripts.script_for(request)
+    fault = fault_for(request, state.faults)
+    script = script_for(request, state.scripts)
     body = await _read_noted(request)
     version, beta = request.headers.get("anthropic-version", ""), "anthropic-beta" in request.headers
     asked = check_message(body, version=version, beta=beta)
@@ -58,7 +59,7 @@ async def _count_tokens(state: State, request: Request) -> Response:
     `/v1/messages` would take. Pictures by URL or file id are not fetched.
     """
     workspace = read_workspace(request)
-    fault = state.faults.fault_for(request)
+    fault = fault_for(request, state.faults)
     body = await _read_noted(request)
     asked = check_count(body, beta="anthropic-beta" in request.headers)
     embedded = [image for image in asked.images if image.source == "base64"]

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from app.catalog import load_catalog
 from app.domain import Json, Model
 from app.sandbox.errors import invalid
-from app.sandbox.faults import fail
+from app.sandbox.faults import fail, fault_for
 from app.sandbox.lineup import BEFORE_4_6, find_model, thinking_types
 from app.sandbox.paging import tell_page
 from app.sandbox.reading import read_key
@@ -35,7 +35,7 @@ def routes(state: State) -> list[Route]:
 
 async def _list_models(state: State, request: Request) -> Response:
     read_key(request)
-    fault = state.faults.fault_for(request)
+    fault = fault_for(request, state.faults)
     body = tell_page(_with_lifecycle(request), request, _describe)
     await fail(fault, request)
     return reply_json(request, body, fault)
@@ -43,7 +43,7 @@ async def _list_models(state: State, request: Request) -> Response:
 
 async def _show_model(state: State, request: Request) -> Response:
     read_key(request)
-    fault = state.faults.fault_for(request)
+    fault = fault_for(request, state.faults)
     model_id: str = request.path_params["model_id"]
     model = find_model(model_id)
     await fail(fault, request)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from app.domain import Json
 from app.sandbox.errors import invalid
-from app.sandbox.faults import CASE_HEADER, CaseCounter
+from app.sandbox.faults import CaseCounter
 
 ANSWER_HEADER = "x-vision-proxy-sandbox-answer"
 
@@ -33,26 +33,9 @@ class Script:
     times: int | None = None
 
 
-class ScriptCounter:
-    """How often each case has been answered by its script."""
-
-    def __init__(self) -> None:
-        """Start with none."""
-        self._cases = CaseCounter()
-
-    def script_for(self, request: Request) -> Script:
-        """The script that this request asks for and is still to meet.
-
-        Raises:
-            SandboxError: 400 with every known script, it asks for something else.
-        """
-        header = request.headers.get(ANSWER_HEADER)
-        if header is None:
-            return Script()
-        script = parse_script(header)
-        if script.times is None:
-            return script
-        return script if self._cases.met(request.headers.get(CASE_HEADER, ""), header) <= script.times else Script()
+def script_for(request: Request, counter: CaseCounter) -> Script:
+    """The script that this request asks for and is still to meet. Raises as `CaseCounter.due`."""
+    return counter.due(request, ANSWER_HEADER, parse_script, Script())
 
 
 def parse_script(header: str) -> Script:

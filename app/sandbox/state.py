@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from app.sandbox.batch_store import BatchStore
 from app.sandbox.cache import PromptCache
 from app.sandbox.clock import Clock, now_utc
-from app.sandbox.faults import FaultCounter
+from app.sandbox.faults import CaseCounter
 from app.sandbox.file_store import FileStore
 from app.sandbox.journal import Journal
-from app.sandbox.scripts import ScriptCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +17,7 @@ class State:
     clock: Clock = now_utc
     journal: Journal = field(default_factory=Journal)
     cache: PromptCache = field(default_factory=PromptCache)
-    faults: FaultCounter = field(default_factory=FaultCounter)
-    scripts: ScriptCounter = field(default_factory=ScriptCounter)
+    faults: CaseCounter = field(default_factory=CaseCounter)
+    scripts: CaseCounter = field(default_factory=CaseCounter)
     files: FileStore = field(default_factory=FileStore)
     batches: BatchStore = field(default_factory=BatchStore)

@@ -32,7 +32,7 @@ from app.pipeline.batching import (
 )
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
 from app.web.disconnect import cancel_on_disconnect, until_disconnect
-from app.web.documentation import IDEMPOTENCY_KEY, MESSAGES_BODY, relayed, relayed_of_batch
+from app.web.documentation import IDEMPOTENCY_KEY, MESSAGES_BODY, page_limit, relayed, relayed_of_batch
 from app.web.encodings import read_decoded
 from app.web.idempotency import OnceOf
 from app.web.rates import rate_limit_headers
@@ -53,11 +53,7 @@ MAX_PAGE = 1_000
 _LIST_FIELDS = frozenset({"limit", "before_id", "after_id"})
 _LIST_QUERY: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "limit",
-            "in": "query",
-            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
-        },
+        page_limit(DEFAULT_PAGE, MAX_PAGE),
         {"name": "after_id", "in": "query", "schema": {"type": "string"}, "description": "The page behind this batch."},
         {"name": "before_id", "in": "query", "schema": {"type": "string"}, "description": "The page before it."},
     ]

@@ -202,6 +202,15 @@ IDEMPOTENCY_KEY: OpenApi = {
 }
 
 
+def page_limit(default: int, most: int) -> OpenApi:
+    """The query parameter that says how many of a list a page shows."""
+    return {
+        "name": "limit",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 1, "maximum": most, "default": default},
+    }
+
+
 def body_of(fields: type[AnalyzeFields]) -> OpenApi:
     """The request body of a native endpoint: the same fields as a form and as JSON."""
     schema = fields.model_json_schema()

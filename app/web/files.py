@@ -26,7 +26,7 @@ from app.pipeline.filing import (
 )
 from app.web.bodies import read_chunks
 from app.web.deps import CallerOf, ServicesOf, SettingsOf
-from app.web.documentation import relayed
+from app.web.documentation import page_limit, relayed
 from app.web.forms import FormPart, read_form
 from app.web.gate import room_of
 from app.web.reading import forwarded_headers
@@ -62,11 +62,7 @@ _UPLOAD_BODY: dict[str, Any] = {
 }
 _LIST_QUERY: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "limit",
-            "in": "query",
-            "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE},
-        },
+        page_limit(DEFAULT_PAGE, MAX_PAGE),
         {"name": "page", "in": "query", "schema": {"type": "string"}, "description": "`next_page` of the page before."},
         {
             "name": "ids[]",

@@ -33,11 +33,12 @@ from app.web.disconnect import until_disconnect
 from app.web.documentation import IDEMPOTENCY_KEY, MESSAGES_BODY, relayed
 from app.web.encodings import read_decoded
 from app.web.errors import error_body
-from app.web.event_stream import EventResponse, log_early_end
+from app.web.event_stream import EventResponse
 from app.web.idempotency import OnceOf, Recording
 from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
 from app.web.relay import drop_in_policy, passed_back, refused, server_timing
+from app.web.streaming import close_stream
 
 router = APIRouter(tags=["drop-in"])
 
@@ -131,12 +132,7 @@ async def _streamed(
     events = _events(streamed, _wants_report(request), request_id)
 
     async def close() -> None:
-        if not streamed.complete:
-            log_early_end(request_id, *streamed.billed_so_far())
-        whole = recording.answer(response.headers)
-        if whole is not None:
-            streamed.answered(whole)
-        await opened.aclose()
+        await close_stream(streamed, recording.answer(response.headers), opened, request_id)
 
     response = EventResponse(recording.of(events), close, headers, keep_alive_s)
     return response

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from app.domain import SANDBOX_HEADER
 from app.errors import AppError, ErrorCode
-from app.pipeline import AnswerStream
+from app.pipeline import AnswerStream, RelayedStream, WireAnswer
 from app.web.answers import cost_body, dollars, image_bodies
 from app.web.deps import ServicesOf
 from app.web.disconnect import until_disconnect
@@ -47,15 +47,21 @@ async def streamed(
     request_id: str = request.state.request_id
 
     async def close() -> None:
-        if not answering.complete:
-            log_early_end(request_id, *answering.billed_so_far())
-        whole = recording.answer(response.headers)
-        if whole is not None:
-            answering.answered(whole)
-        await opened.aclose()
+        await close_stream(answering, recording.answer(response.headers), opened, request_id)
 
     response = EventResponse(recording.of(_events(begun, request_id)), close, headers, keep_alive_s)
     return response
+
+
+async def close_stream(
+    streamed: AnswerStream | RelayedStream, whole: WireAnswer | None, opened: AsyncExitStack, request_id: str
+) -> None:
+    """Settle a stream that has ended, or was left; `whole` is what a repeat of it gets, where its end was sent."""
+    if not streamed.complete:
+        log_early_end(request_id, *streamed.billed_so_far())
+    if whole is not None:
+        streamed.answered(whole)
+    await opened.aclose()
 
 
 async def _events(begun: Streamed, request_id: str) -> AsyncIterator[bytes]:
