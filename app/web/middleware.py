@@ -1,7 +1,5 @@
 """What every answer carries, as pure ASGI: a request id, the mark of the sandbox, one shape even where all fails."""
 
-from collections.abc import Callable
-
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,12 +10,11 @@ REQUEST_ID_HEADER = "x-vision-proxy-request-id"
 
 
 class Marks:
-    """Gives each request an id, and each answer its headers."""
+    """Gives each answer its headers; the request has its id from `Observed`, which is around this."""
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[str], str], *, sandbox: bool) -> None:
+    def __init__(self, app: ASGIApp, *, sandbox: bool) -> None:
         """`sandbox` marks every answer as the sandbox's."""
         self._app = app
-        self._new_id = new_id
         self._sandbox = sandbox
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -25,7 +22,7 @@ class Marks:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id: str = scope.setdefault("state", {}).setdefault("request_id", self._new_id("req_"))
+        request_id: str = scope["state"]["request_id"]
 
         started = False
 

@@ -21,7 +21,8 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id: str = scope.setdefault("state", {}).setdefault("request_id", self._new_id("req_"))
+        request_id = self._new_id("req_")
+        scope.setdefault("state", {})["request_id"] = request_id
         record = self._observer.begin(request_id, scope["method"], dict(scope["headers"]))
 
         async def receive_counted() -> Message:
