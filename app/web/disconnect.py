@@ -1,5 +1,6 @@
 """Work that stops when the client leaves: whatever it awaits, an upstream call above all, is cancelled at once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,20 +18,14 @@ async def until_disconnect(receive: Receive, work: Callable[[], Awaitable[_Resul
     Raises:
         AppError: the work's own, or `client_closed`.
     """
-    results: list[_Result] = []
-    failure: AppError | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(cancel_on_disconnect, receive, tasks.cancel_scope)
+    with anyio.CancelScope() as scope:
+        # a task of its own and no task group, which takes four times as long on every request
+        watching = asyncio.create_task(cancel_on_disconnect(receive, scope))
         try:
-            results.append(await work())
-        except AppError as error:  # carried out by hand: a task group would wrap it
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    if not results:
-        raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before the answer was ready")
-    return results[0]
+            return await work()
+        finally:
+            watching.cancel()
+    raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before the answer was ready")
 
 
 async def cancel_on_disconnect(receive: Receive, scope: anyio.CancelScope) -> None:
