@@ -21,7 +21,7 @@ async def _settings(request: Request) -> Settings:
     return request.app.state.settings
 
 
-async def _caller(request: Request, services: Annotated[Services, Depends(_services)]) -> Caller:
+async def _caller(request: Request) -> Caller:
     """Who asks, told before a byte of the body is read.
 
     Raises:
@@ -30,6 +30,7 @@ async def _caller(request: Request, services: Annotated[Services, Depends(_servi
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     key = request.headers.get("x-api-key", "").strip() or (bearer.strip() if scheme.lower() == "bearer" else None)
     address = request.client.host if request.client else ""
+    services: Services = request.app.state.services
     with services.observer.step("authenticate"):
         caller = await services.access.authenticate(Credentials(key or None, request.headers.get("origin"), address))
     services.observer.authenticated(caller)

@@ -14,7 +14,7 @@ from fastapi import Depends, Request, Response
 from app.errors import AppError, ErrorCode
 from app.pipeline import MOST_KEPT_BYTES, Claim, Services, WireAnswer, event_name
 from app.web.bodies import off_loop
-from app.web.deps import CallerOf, ServicesOf
+from app.web.deps import CallerOf
 from app.web.forms import FormPart
 from app.web.reading import forwarded_headers
 
@@ -87,7 +87,7 @@ class Recording:
         self._whole = self._whole or event_name(event) in _LAST_EVENTS
 
 
-async def _once(request: Request, caller: CallerOf, services: ServicesOf) -> Once:
+async def _once(request: Request, caller: CallerOf) -> Once:
     """What is known of the request's Idempotency-Key.
 
     Raises:
@@ -100,7 +100,7 @@ async def _once(request: Request, caller: CallerOf, services: ServicesOf) -> Onc
             "Idempotency-Key: send one, of 1 to 255 printable ASCII characters",
             field="idempotency-key",
         )
-    return Once(request, caller.spenders[-1].id, sent[0] if sent else None, services)
+    return Once(request, caller.spenders[-1].id, sent[0] if sent else None, request.app.state.services)
 
 
 OnceOf = Annotated[Once, Depends(_once)]
