@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
 .PHONY: run test test-postgresql browser screenshots lint
-.PHONY: bench bench-latency bench-imaging bench-ledger bench-load torture soak format lock clean
+.PHONY: bench bench-latency bench-crowd bench-imaging bench-ledger bench-load torture soak format lock clean
 
 run: $(VENV)/.run  ## serve on 127.0.0.1:8000
 	$(BIN)/python -m app serve $(ARGS)
@@ -30,7 +30,7 @@ lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-bench: bench-latency bench-imaging bench-load bench-ledger  ## everything below, in one run of half an hour
+bench: bench-latency bench-crowd bench-imaging bench-load bench-ledger  ## everything below, in one run of half an hour
 
 bench-latency: $(VENV)/.dev bench/.litellm/.done  ## added latency: direct, through this and through LiteLLM; loopback only
 	PYTHONPATH=. $(BIN)/python bench/latency.py $(ARGS)
@@ -39,6 +39,9 @@ bench/.litellm/.done: bench/litellm.lock
 	$(PYTHON) -m venv bench/.litellm
 	-bench/.litellm/bin/pip install --quiet --disable-pip-version-check --require-hashes -r bench/litellm.lock
 	touch $@
+
+bench-crowd: $(VENV)/.dev bench/.litellm/.done  ## 64 clients, an upstream of 200 ms: requests a second beside LiteLLM's; loopback only
+	PYTHONPATH=. $(BIN)/python bench/crowd.py
 
 bench-load: $(VENV)/.dev  ## many large photographs at once: throughput, memory, health; loopback only
 	PYTHONPATH=. $(BIN)/python bench/load.py

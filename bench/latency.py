@@ -63,7 +63,7 @@ def main(rounds: int) -> None:
     print(f"pillow {version('pillow')}, anthropic {version('anthropic')}, uvicorn {version('uvicorn')}")
     with ExitStack() as running:
         direct = running.enter_context(process([sys.executable, "-m", "uvicorn", "bench.latency:upstream"], {}))
-        ways = {"direct": direct, "vision-proxy": running.enter_context(_ourselves(direct))}
+        ways = {"direct": direct, "vision-proxy": running.enter_context(ourselves(direct))}
         if LITELLM.is_file():
             ways["LiteLLM"] = running.enter_context(litellm(direct))
         else:
@@ -84,7 +84,7 @@ def _added(ways: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def _ourselves(upstream_url: str) -> Generator[str]:
+def ourselves(upstream_url: str) -> Generator[str]:
     """The service as it would be run: a key, the ledger in a file; the cache is off, for pictures come again."""
     with TemporaryDirectory() as folder:
         variables = {

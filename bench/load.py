@@ -62,7 +62,6 @@ def main() -> None:
         "uploads": lambda: many_uploads(picture),
         "bodies": many_bodies,
         "overload": lambda: overload(picture),
-        "small": small_requests,
     }
     for name in sys.argv[1:] or parts:
         parts[name]()
@@ -182,23 +181,6 @@ def overload(picture: bytes) -> None:
         f"{goodput:.1f} good a second of {peak:.1f}: {goodput / peak:.2f}, statuses {counted(statuses)}",
     )
     row("/livez meanwhile, p50 and p99; peak", f"{percentiles(watch.health_ms)}; {watch.peak_mb:.0f} MB")
-
-
-def small_requests() -> None:
-    """64 clients, an upstream that takes 200 ms: texts, and pictures of 300 kB that need nothing; one worker."""
-    block = {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg"}}
-    block["source"] = {
-        "type": "base64",
-        "media_type": "image/jpeg",
-        "data": b64encode(photo(1000, 750, 300_000)).decode(),
-    }
-    headers = {"content-type": "application/json", "x-vision-proxy-sandbox-fault": "slow=0.2"}
-    for name, content in (("w1", "Say hello."), ("w2", [block])):
-        body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
-        sent: list[Sent] = [{"content": json.dumps(body).encode(), "headers": headers}] * (20 * CLIENTS)
-        with sandbox() as upstream, started(**upstream) as service:
-            taken, statuses = asyncio.run(clients(service.url, sent, CLIENTS, "/v1/messages"))
-        row(f"{name}, {CLIENTS} clients, upstream at 200 ms", f"{statuses.count(200) / taken:.0f} of 320 a second")
 
 
 def _form(data: bytes) -> "Sent":
