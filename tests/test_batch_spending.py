@@ -2,7 +2,10 @@
 
 import base64
 import json
+import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -237,6 +240,40 @@ def test_a_batch_that_was_not_made_is_released_or_unknown(
     assert (response.status_code, [row["state"] for row in rows]) == (status, [state, state])
     assert of(figures_of(service), "ledger_entries_total", state=state) == 2
     assert service.get(PATH).json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
+def test_a_batch_that_the_database_would_not_take_at_first_is_in_the_list(
+    start_service: StartService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start_service(database_url=f"sqlite:///{tmp_path}/own.db")
+    service.get("/readyz").raise_for_status()  # it has made its tables
+    with (
+        closing(sqlite3.connect(tmp_path / "own.db", isolation_level=None)) as database,
+        ThreadPoolExecutor(1) as apart,
+    ):
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON batches BEGIN SELECT RAISE(ABORT, 'full'); END")
+        making = apart.submit(created, service, params())
+        while "is put there again" not in caplog.text:
+            assert not making.done()
+        database.execute("DROP TRIGGER full")
+        batch_id, _ = making.result()
+
+    assert [batch["id"] for batch in service.get(PATH).json()["data"]] == [batch_id]
+
+
+def test_a_batch_that_the_database_never_took_is_told_to_the_operator(
+    start_service: StartService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start_service(database_url=f"sqlite:///{tmp_path}/own.db")
+    service.get("/readyz").raise_for_status()  # it has made its tables
+    with closing(sqlite3.connect(tmp_path / "own.db", isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON batches BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+        response = service.post(PATH, json=batch_of(params()))
+
+    assert response.status_code == 500
+    assert "is at the vendor and in no list here" in caplog.text
+    assert [row["state"] for row in service.get("/v1/usage/requests").json()["requests"]] == ["unknown"]
 
 
 def test_a_budget_has_room_for_a_whole_batch_or_nothing_is_sent(kept: httpx2.Client, sandbox: httpx2.Client) -> None:

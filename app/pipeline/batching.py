@@ -3,6 +3,7 @@
 A batch keeps the vendor's id. Our table says whose it is, the vendor what has become of it; its results settle it.
 """
 
+import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,7 +30,10 @@ BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 """What an id may be: it becomes a part of the vendor's path."""
 
 _ASKED_AT_ONCE = 8
+_REMEMBER_AGAIN_S = (0.1, 0.5, 2.0)
 _NOT_FOUND, _SERVER_ERROR = 404, 500
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +103,33 @@ async def submit_batch(
         watch.lap("upstream")
         answer = render(Submitted(reply, ready.image_tokens, account.rate_limits))
         with anyio.CancelScope(shield=True):
-            await services.batches.add(
-                StoredBatch(
-                    id=_id_of(reply),
-                    owner=call.owner,
-                    requests=ready.requests,
-                    shares=account.shares,
-                    upstream_request_id=reply.request_id,
-                    timing_ms=watch.timing_ms(),
-                    created_at=services.clock.now(),
-                )
+            made = StoredBatch(
+                id=_id_of(reply),
+                owner=call.owner,
+                requests=ready.requests,
+                shares=account.shares,
+                upstream_request_id=reply.request_id,
+                timing_ms=watch.timing_ms(),
+                created_at=services.clock.now(),
             )
+            await _remember(made, services)
             await account.kept(answer, services)
     return answer
+
+
+async def _remember(batch: StoredBatch, services: Services) -> None:
+    """Have it be the caller's; tried again where the database fails, for the vendor has begun, and bills it."""
+    for delay_s in (*_REMEMBER_AGAIN_S, None):
+        try:
+            await services.batches.add(batch)
+        except Exception:
+            if delay_s is None:
+                _log.exception("batch %s of %s is at the vendor and in no list here", batch.id, batch.owner)
+                raise
+            _log.warning("batch %s is not in the list yet, and is put there again", batch.id)
+            await anyio.sleep(delay_s)
+        else:
+            return
 
 
 async def list_batches(asked: PageAsked, call: BatchCall, services: Services) -> BatchPage:

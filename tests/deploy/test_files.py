@@ -90,8 +90,10 @@ def test_the_image_is_built_from_what_is_let_into_it() -> None:
 
 def test_whoever_stops_the_service_waits_for_it() -> None:
     pod = manifest("deployment")["spec"]["template"]["spec"]
-    before_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] > before_s + DEFAULTS.drain_timeout_s
+    told = {variable["name"]: variable["value"] for variable in pod["containers"][0]["env"]}
+    noticed_s = pod["containers"][0]["readinessProbe"]["periodSeconds"] * 2
+    assert noticed_s < float(told["VISION_PROXY_DRAIN_DELAY_S"]) < DEFAULTS.drain_timeout_s
+    assert pod["terminationGracePeriodSeconds"] > DEFAULTS.drain_timeout_s
     for name in ("vision-proxy", "replica"):
         assert int(composed()["services"][name]["stop_grace_period"].removesuffix("s")) > DEFAULTS.drain_timeout_s
 
