@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from app.domain import RawImage
-from app.upstream.claude import Call
+from app.upstream.calls import Call
 from tests.conftest import ADMIN, StartService
 from tests.figures import Figures, figures_of, of
 

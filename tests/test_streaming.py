@@ -113,3 +113,18 @@ def test_comments_keep_a_quiet_stream_alive(start_service: StartService, photo: 
 
     assert ": keep-alive\n\n" in response.text
     assert events_of(response.text)[-1][0] == "done"
+
+
+@pytest.mark.parametrize("drop_in", [False, True])
+def test_an_event_without_end_is_given_up_at_the_limit(
+    start_service: StartService, scripted: Callable[..., str], photo: Maker, drop_in: bool
+) -> None:
+    service = start_service(scripted(b"data: " + b"x" * 17_000_000, content_type="text/event-stream"))
+    message = {"role": "user", "content": "hi"}
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "stream": True, "messages": [message]}
+
+    response = service.post("/v1/messages", json=body) if drop_in else ask(service, photo(64, 48))
+
+    name, data = events_of(response.text)[-1]
+    assert name == "error"
+    assert data["error"]["message"] == "an event of the Claude API is over 16000000 bytes, the limit"

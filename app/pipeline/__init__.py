@@ -21,7 +21,7 @@ from app.pipeline.message_body import (
 )
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
-from app.pipeline.relaying import Relayed, RelayedStream, event_data, event_name, relay, relay_count, relay_stream
+from app.pipeline.relaying import Relayed, RelayedStream, relay, relay_count, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
 from app.pipeline.request import (
     Picture,
@@ -36,7 +36,8 @@ from app.pipeline.request import (
 from app.pipeline.room import Room
 from app.pipeline.stopwatch import Stopwatch
 from app.pipeline.unfolding import Unfolding, unfold
-from app.upstream.claude import Call, Reply
+from app.upstream.calls import Call, Reply
+from app.upstream.event_stream import event_data, event_name
 
 __all__ = [
     "LOCATE_SCHEMA",

@@ -29,7 +29,8 @@ from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.pricing import PRICES_AS_OF
 from app.upstream import MessageBuilder
-from app.upstream.claude import Call, EventStream
+from app.upstream.calls import Call
+from app.upstream.event_stream import EventStream
 from app.upstream.failures import unreachable, unreadable
 
 

@@ -23,7 +23,8 @@ from app.pipeline.batch_results import BatchBill, give_up_batch, results_with_co
 from app.pipeline.ports import Services
 from app.pipeline.request import RequestPolicy
 from app.pipeline.stopwatch import Stopwatch
-from app.upstream.claude import Call, EventStream, Reply
+from app.upstream.calls import Call, Reply
+from app.upstream.event_stream import EventStream
 from app.upstream.failures import unreadable
 
 BATCH_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")

@@ -28,7 +28,8 @@ from app.pipeline.collecting import file_not_found
 from app.pipeline.message_body import JsonObject, image_too_large
 from app.pipeline.ports import Services
 from app.pipeline.room import Room
-from app.upstream.claude import Call, EventStream, Reply, Upload
+from app.upstream.calls import Call, Reply, Upload
+from app.upstream.event_stream import EventStream
 from app.upstream.failures import unreadable
 
 FILES = "/v1/files"

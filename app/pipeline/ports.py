@@ -18,7 +18,8 @@ from app.ledger import Page as LedgerPage
 from app.observe import Observer
 from app.pricing import Rates
 from app.schemas import Reading, Verdict
-from app.upstream.claude import Call, EventStream, Reply
+from app.upstream.calls import Call, Reply
+from app.upstream.event_stream import EventStream
 
 
 class Access(Protocol):

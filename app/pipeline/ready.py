@@ -29,7 +29,8 @@ from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.spilling import Spill
 from app.pipeline.stopwatch import Stopwatch
-from app.upstream.claude import Call, EventStream
+from app.upstream.calls import Call
+from app.upstream.event_stream import EventStream
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"

@@ -9,18 +9,15 @@ import msgspec
 from app.domain import Cost, Json, Notice, Usage
 from app.ledger import RateLimit, WireAnswer
 from app.pipeline.billing import cost_of, read_bill
-from app.pipeline.message_body import JsonObject
 from app.pipeline.ports import Services
 from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, bill, call_mended, make_ready, ready_to_send, streaming
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream import MessageBuilder
-from app.upstream.claude import EventStream, Reply
+from app.upstream.calls import Reply
+from app.upstream.event_stream import EventStream, event_data, event_name
 from app.upstream.failures import unreachable
-
-MAX_EVENT_BYTES = 16_000_000
-"""Of one server-sent event; ours, as the limit of whole answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +128,10 @@ class RelayedStream:
         Raises:
             UpstreamError: the stream broke.
         """
-        pending = bytearray()
-        async for chunk in self._events.chunks():
-            pending += chunk
-            while (end := _event_end(pending)) > 0:
-                event = bytes(pending[:end])
-                del pending[:end]
-                name = event_name(event)
-                self._read(name, event)
-                yield name, event
-            if len(pending) > MAX_EVENT_BYTES:
-                raise unreachable(f"an event of the Claude API is over {MAX_EVENT_BYTES} bytes, the limit")
+        async for event in self._events.events():
+            name = event_name(event)
+            self._read(name, event)
+            yield name, event
         if not self._ended:
             raise unreachable("the stream of the Claude API ended before the answer did")
 
@@ -177,28 +167,3 @@ class RelayedStream:
             data = event_data(event)
             if data is not None:
                 self._bill.add(msgspec.json.decode(data))
-
-
-def event_name(event: bytes) -> str:
-    """The name of a server-sent event, empty where it has none."""
-    for line in event.splitlines():
-        if line.startswith(b"event:"):
-            return line[6:].strip().decode("utf-8", "replace")
-    return ""
-
-
-def event_data(event: bytes) -> bytes | None:
-    """The JSON of a server-sent event; None where it holds none."""
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    data = b"\n".join(lines)
-    try:
-        msgspec.json.decode(data, type=JsonObject)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return data
-
-
-def _event_end(pending: bytearray) -> int:
-    """How long the first whole event is; 0 where none is whole yet."""
-    ends = [at + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if (at := pending.find(mark)) >= 0]
-    return min(ends, default=0)

@@ -8,7 +8,7 @@ import msgspec
 from app.errors import UpstreamError
 from app.imaging.prepared import PreparedImage
 from app.pipeline.ports import Services
-from app.upstream.claude import Call, Upload
+from app.upstream.calls import Call, Upload
 from app.upstream.failures import unreadable
 
 FILES = "/v1/files"

@@ -2,19 +2,17 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self
 
 import anyio
 import httpx2
-import msgspec
 from anyio import to_thread
 
-from app.domain import SANDBOX_HEADER, Json
 from app.errors import RawAnswer, UpstreamError
-from app.upstream.failures import from_event, timed_out, unreachable, unreadable
-from app.upstream.message import JsonObject
+from app.upstream.calls import Call, Reply
+from app.upstream.event_stream import EventStream
+from app.upstream.failures import unreachable
 from app.upstream.retry import RetryPolicy, ignored
 
 if TYPE_CHECKING:
@@ -26,122 +24,10 @@ RAW_RESPONSE = "X-Stainless-Raw-Response"
 
 _REDACTED = "[redacted]"
 
-_Item = TypeVar("_Item")
-
 _CONNECT_TIMEOUT_S = 5.0
 
 MAX_ANSWER_BYTES = 64_000_000
 """Of an answer that is read whole; ours, so that something else in the vendor's place cannot fill the memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A file that goes to the API as a form, with the form's other fields."""
-
-    name: str
-    data: bytes
-    media_type: str
-    fields: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request to the API: JSON in `body`, or a form in `upload`, or neither. `query` goes as it is."""
-
-    method: Literal["GET", "POST", "DELETE"]
-    path: str
-    headers: Mapping[str, str]
-    query: str = ""
-    body: bytes | None = None
-    upload: Upload | None = None
-    resend: bool = True
-    """Whether it may be sent again where it is not known if it arrived; false where that could cost a fortune."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A good answer of the API, as it came; header names in lower case."""
-
-    content: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def request_id(self) -> str | None:
-        """The vendor's id of the request."""
-        return self.headers.get("request-id")
-
-    @property
-    def sandbox(self) -> bool:
-        """Whether the sandbox answered."""
-        return SANDBOX_HEADER in self.headers
-
-    def json_object(self) -> JsonObject:
-        """The content, decoded.
-
-        Raises:
-            UpstreamError: it is no JSON object.
-        """
-        return _json_object(self.content, self.request_id)
-
-
-class EventStream:
-    """The events of one streamed answer; `error` events and cuts are raised."""
-
-    def __init__(
-        self,
-        response: httpx2.Response,
-        headers: Mapping[str, str],
-        idle_timeout_s: float,
-        failed: Callable[[int], None] = ignored,
-    ) -> None:
-        """`response` is open and unread; whoever opened it closes it. `failed` is told the status of a failure."""
-        self._failed = failed
-        self._response = response
-        self._idle_timeout_s = idle_timeout_s
-        self.headers = headers
-        self.request_id = self.headers.get("request-id")
-        self.sandbox = SANDBOX_HEADER in self.headers
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the stream as they come.
-
-        Raises:
-            UpstreamError: a broken connection, or silence.
-        """
-        pieces = self._response.aiter_bytes()
-        while (piece := await self._next(pieces)) is not None:
-            yield piece
-
-    async def __aiter__(self) -> AsyncIterator[JsonObject]:
-        """Every event but pings.
-
-        Raises:
-            UpstreamError: the vendor's `error` event, a broken connection, silence, or something that is no event.
-        """
-        from anthropic import AsyncStream  # noqa: PLC0415 - as in `failures`
-
-        events = AsyncStream.raw_events(self._response)
-        while (event := await self._next(events)) is not None:
-            payload = _json_object(event.data.encode(), self.request_id)
-            if payload.get("type") == "error":
-                raise self._told(from_event(payload, self.request_id))
-            if payload.get("type") != "ping":
-                yield payload
-
-    async def _next(self, items: AsyncIterator[_Item]) -> _Item | None:
-        """The next item within the time that silence may last; None at the end."""
-        try:
-            with anyio.fail_after(self._idle_timeout_s):
-                return await anext(items, None)
-        except TimeoutError as error:
-            message = f"the stream of the Claude API was silent for {self._idle_timeout_s:g} s"
-            raise self._told(timed_out(message)) from error
-        except httpx2.HTTPError as error:
-            raise self._told(unreachable("the stream of the Claude API was cut")) from error
-
-    def _told(self, error: UpstreamError) -> UpstreamError:
-        self._failed(error.status)
-        return error
 
 
 class _Sent:
@@ -307,13 +193,3 @@ class ClaudeUpstream:
             return await client.post(path, content=sent, cast_to=httpx2.Response, options=options)
         finally:
             sent.data = b""
-
-
-def _json_object(content: bytes, request_id: str | None) -> JsonObject:
-    try:
-        decoded = cast("Json", msgspec.json.decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise unreadable(request_id) from error
-    if not isinstance(decoded, dict):
-        raise unreadable(request_id)
-    return decoded
