@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.database import migrations
 from app.database.address import PostgresAddress
 from app.database.failures import DatabaseUnusableError
 from app.database.postgresql import postgres_engines
@@ -21,6 +23,17 @@ from app.database.tables import metadata
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
+
+LOADED = """
+import asyncio, sys
+from app.database.sql import open_database
+
+async def main():
+    async with open_database(sys.argv[1]):
+        print("alembic" in sys.modules)
+
+asyncio.run(main())
+"""
 
 OPENS = """
 import asyncio, sys
@@ -86,6 +99,26 @@ async def test_the_migrations_make_what_the_tables_say(database_url: str) -> Non
     async with open_database(database_url) as database, database.reading() as connection:
         assert await connection.run_sync(differences) == []
         assert await connection.run_sync(tables) == {*metadata.tables, "alembic_version"}
+
+
+async def test_alembic_is_loaded_only_where_there_is_something_to_do(database_url: str) -> None:
+    first, second = [
+        subprocess.run(  # noqa: S603, ASYNC221 - our own script; nothing else runs on this loop
+            [sys.executable, "-c", LOADED, database_url], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+
+    assert (first, second) == ("True\n", "False\n")
+
+
+def test_files_of_migrations_are_named_for_their_revisions() -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+
+    steps = [(Path(step.path).stem.split("_")[0], step.revision) for step in script.walk_revisions()]
+
+    assert steps == [(f"v{revision}", revision) for _, revision in steps]
+    assert [revision for _, revision in steps] == sorted((revision for _, revision in steps), reverse=True)
 
 
 async def test_a_table_of_files_from_before_is_kept_with_its_rows(database_url: str) -> None:
