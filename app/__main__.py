@@ -18,7 +18,6 @@ from app.errors import AppError
 from app.key_commands import add_key_commands
 from app.observe.logs import log_config
 from app.observe.shared_values import shared_folder
-from app.sandbox import sandbox_in_thread, serve_sandbox
 from app.settings import Settings, SettingsError, load_settings
 from app.usage_commands import add_usage_commands
 
@@ -93,6 +92,8 @@ async def _try_database(url: str) -> None:
 
 
 def _sandbox(options: argparse.Namespace) -> int:
+    from app.sandbox import serve_sandbox  # noqa: PLC0415 - a service with a key has no use for it
+
     serve_sandbox(options.host, options.port)
     return 0
 
@@ -110,6 +111,8 @@ def _upstream(settings: Settings) -> AbstractContextManager[object]:
 @contextmanager
 def _own_sandbox() -> Generator[None]:
     """A sandbox in a thread of this process, which the settings of the environment point every worker at."""
+    from app.sandbox import sandbox_in_thread  # noqa: PLC0415 - as above
+
     with sandbox_in_thread() as base_url:
         os.environ["ANTHROPIC_BASE_URL"] = base_url
         os.environ["ANTHROPIC_API_KEY"] = f"sandbox-{secrets.token_hex(16)}"

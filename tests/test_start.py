@@ -48,6 +48,31 @@ def running(*arguments: str, **variables: str) -> Generator[tuple[str, list[str]
         folder.cleanup()
 
 
+SERVES = """
+import sys
+from app import __main__
+from app.main import create_app
+from app.settings import Settings
+
+create_app(Settings())
+print(*sorted(sys.modules))
+"""
+
+UNUSED = {
+    *("alembic", "anthropic", "app.sandbox", "asyncpg", "jsonschema", "opentelemetry.sdk"),
+    *("app.imaging.decode", "app.imaging.pdf", "app.imaging.render", "app.imaging.resize", "pypdfium2"),
+}
+"""What a service may never need, and what only other processes do: each would stay in its memory for good."""
+
+
+def test_a_service_loads_only_what_it_needs_to_begin() -> None:
+    ran = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", SERVES], capture_output=True, text=True, check=True
+    )
+
+    assert UNUSED & set(ran.stdout.split()) == set()
+
+
 def test_without_a_key_it_serves_the_sandbox_on_loopback_and_says_so(photo: Maker) -> None:
     with running("serve", "--port", "0") as (url, lines, _):
         answer = httpx2.post(f"{url}/v1/analyze", files={"image": ("a.jpg", photo(64, 48))}, timeout=60)

@@ -10,7 +10,6 @@ from app.errors import ImageError
 from app.imaging.formats import JPEG, PNG
 from app.imaging.memory import draft_box
 from app.imaging.orient import UPRIGHT, turn_upright
-from app.imaging.pdf import render_page
 from app.imaging.plan import ImagePlan
 from app.imaging.prescan import png_chunk
 from app.imaging.probe import ImageFacts, open_image, undecodable
@@ -72,6 +71,8 @@ def decode(data: bytes, facts: ImageFacts, plan: ImagePlan, whole: Whole) -> Dec
         return replace(decoded, pixels=decoded.pixels.crop(plan.box))
     whole.forget()
     if plan.page is not None:
+        from app.imaging.pdf import render_page  # noqa: PLC0415 - 4.5 MB, which pictures need not take
+
         return Decoded(render_page(data, plan.page, plan.target), UPRIGHT)
     return _decode_frame(data, facts, plan.target)
 

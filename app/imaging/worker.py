@@ -37,7 +37,6 @@ from app.imaging.jobs import (
     framed,
     read_task,
 )
-from app.imaging.pdf import measure_pages
 from app.imaging.render import prepare
 
 _NICENESS = 5
@@ -143,6 +142,8 @@ def _outcome(job: Job, data: bytes, whole: Whole) -> tuple[Outcome, bytes]:
     """What became of the file. Whatever goes wrong here goes wrong with this one file."""
     try:
         if isinstance(job, Measure):
+            from app.imaging.pdf import measure_pages  # noqa: PLC0415 - as in `decode`
+
             return Measured(measure_pages(data, job.max_pages)), b""
         image = prepare(data, job.facts, job.plan, whole)
     except ImageError as error:

@@ -22,7 +22,7 @@ from app.domain import HIGH_TIER, MediaType, Size, StoredFile
 from app.errors import ImageError, UpstreamError
 from app.imaging.formats import BMP, sniff
 from app.imaging.plan import MANY_IMAGES_MAX_SIDE_PX, plan_image
-from app.imaging.render import PreparedImage
+from app.imaging.prepared import PreparedImage
 from app.imaging.tokens import Bounds
 from app.pipeline.collecting import file_not_found
 from app.pipeline.message_body import JsonObject, image_too_large
