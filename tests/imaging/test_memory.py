@@ -83,6 +83,16 @@ def test_no_picture_takes_more_than_was_reckoned(name: str) -> None:
     assert taken <= needed_bytes(facts, plan) + 2 * len(data) + GROUND_BYTES
 
 
+def test_resizing_takes_little_besides_both_pictures() -> None:
+    data = FILES["JPEG"]()
+    facts = facts_of(data)
+
+    taken = anyio.run(growth_bytes, Render(facts, ImagePlan(TARGET)), data)
+
+    both = 4 * (facts.size.pixels + TARGET.pixels)
+    assert taken <= both + 2 * len(data) + GROUND_BYTES
+
+
 async def growth_bytes(job: Render, data: bytes) -> int:
     """By how much a fresh worker grew, at the most, over that job."""
     server = ForkServer(2**31)
