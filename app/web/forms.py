@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from python_multipart import MultipartParser
@@ -88,8 +89,7 @@ class _Reader:
         self._filename: str | None = None
         self._media_type: str | None = None
         self._is_file = False
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._data = BytesIO()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]
@@ -116,20 +116,20 @@ class _Reader:
         self._files += self._is_file
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
-        self._size += end - start
-        if self._is_file and self._size > self._max_file_bytes:
-            raise image_too_large(self._size, self._max_file_bytes).about(self._files, self._filename)
-        if not self._is_file and self._size > MAX_TEXT_BYTES:
+        size_bytes = self._data.tell() + end - start
+        if self._is_file and size_bytes > self._max_file_bytes:
+            raise image_too_large(size_bytes, self._max_file_bytes).about(self._files, self._filename)
+        if not self._is_file and size_bytes > MAX_TEXT_BYTES:
             raise AppError(
                 ErrorCode.INVALID_REQUEST,
                 f"the field {self._name!r} is longer than {MAX_TEXT_BYTES} bytes",
                 limit=MAX_TEXT_BYTES,
             )
-        self._pieces.append(data[start:end])
+        self._data.write(memoryview(data)[start:end])
 
     def _part_end(self) -> None:
-        self.parts.append(FormPart(self._name, self._filename, self._media_type, b"".join(self._pieces), self._is_file))
-        self._pieces.clear()
+        data = self._data.getvalue()  # no copy: nothing is written to it any more
+        self.parts.append(FormPart(self._name, self._filename, self._media_type, data, self._is_file))
 
     def _end(self) -> None:
         self.ended = True
