@@ -192,7 +192,7 @@ class Settings(BaseSettings):
     ] = 10.0
     image_cache_bytes: Annotated[
         int, Field(ge=0, description="Prepared pictures kept in memory: a repeat costs no pixel work. 0 is none.")
-    ] = 33_554_432
+    ] = 16_777_216
     upstream_timeout_s: Annotated[
         float, Field(gt=0, description="Whole time for an answer, retries included; of a stream, until it begins.")
     ] = 600.0
