@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any, TypeAlias
 
@@ -63,8 +64,11 @@ def main() -> None:
         "bodies": many_bodies,
         "overload": lambda: overload(picture),
     }
-    for name in sys.argv[1:] or parts:
-        parts[name]()
+    with TemporaryDirectory() as folder:
+        os.environ["VISION_PROXY_DATABASE_URL"] = f"sqlite:///{folder}/load.db"
+        subprocess.run([sys.executable, "-m", "app", "keys", "list"], check=True)  # as on every start but the first
+        for name in sys.argv[1:] or parts:
+            parts[name]()
 
 
 def cold_start() -> None:
@@ -291,9 +295,8 @@ def _descendants(pid: int) -> list[int]:
 @contextmanager
 def started(**variables: str) -> Generator[Service]:
     """The service with its own sandbox, once it listens; ended on exit."""
-    own = {"VISION_PROXY_PORT": "0", "VISION_PROXY_DATABASE_URL": "sqlite+aiosqlite:///:memory:", **variables}
-    command = [sys.executable, "-m", "app", "serve"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **own})
+    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
     assert process.stderr is not None
     try:
         address = next(found[1] for line in process.stderr if (found := re.search(r"running on (http://\S+)", line)))
