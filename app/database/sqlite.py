@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import AsyncAdaptedQueuePool, Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import AsyncAdaptedQueuePool, Engine, NullPool, PoolProxiedConnection, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -125,7 +125,7 @@ def _listened(engine: Engine, begin: str, pragmas: Sequence[str]) -> Engine:
     Immediate, because one that first reads and then writes cannot wait: two of them would wait for each other.
     """
     event.listen(engine, "connect", partial(_apply, pragmas))
-    event.listen(engine, "begin", partial(_begin, begin))
+    engine.dialect.do_begin = partial(_begin, begin)  # an event for it costs every statement its look for listeners
     return engine
 
 
@@ -136,8 +136,10 @@ def _apply(pragmas: Sequence[str], connection: DBAPIConnection, _: object) -> No
     cursor.close()
 
 
-def _begin(statement: str, connection: Connection) -> None:
-    connection.exec_driver_sql(statement)
+def _begin(statement: str, dbapi_connection: PoolProxiedConnection) -> None:
+    cursor = dbapi_connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
 
 
 def _roll_back(connection: DBAPIConnection, *_: object) -> None:

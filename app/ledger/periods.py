@@ -4,21 +4,20 @@ from datetime import UTC, datetime, timedelta
 
 from app.domain import BudgetPeriod
 
-_KEYS: dict[BudgetPeriod, str] = {"total": "total", "month": "%Y-%m", "day": "%Y-%m-%d"}
-
 
 def period_key(period: BudgetPeriod, at: datetime) -> str:
     """`total`, `2026-11` or `2026-11-22`."""
-    return at.astimezone(UTC).strftime(_KEYS[period])
+    return period_keys(at)[period]
 
 
-def period_keys(at: datetime) -> tuple[str, ...]:
+def period_keys(at: datetime) -> dict[BudgetPeriod, str]:
     """All three that an instant is in.
 
     Each is always summed, not only that of the budget: the instant of a reservation then says which rows it stands in,
     whatever becomes of the key's limits before it is settled, and a budget whose period is changed holds at once.
     """
-    return tuple(period_key(period, at) for period in _KEYS)
+    day = at.astimezone(UTC).date().isoformat()
+    return {"total": "total", "month": day[:-3], "day": day}
 
 
 def renews_at(period: BudgetPeriod, at: datetime) -> datetime | None:

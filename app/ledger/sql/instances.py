@@ -87,6 +87,6 @@ def _moved(rows: Sequence[Row[Any]]) -> list[Sum]:
     bounds: Counter[tuple[str, str]] = Counter()
     for row in rows:
         for spender in filter(None, (row.key_id, row.token_id)):
-            for period in period_keys(row.at):
+            for period in period_keys(row.at).values():
                 bounds[spender, period] += row.bound_nanousd
     return [Sum(key_id, period, -bound, bound) for (key_id, period), bound in bounds.items()]

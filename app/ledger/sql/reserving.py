@@ -40,6 +40,8 @@ def write_reservation(
 
 def _together(parts: Sequence[Reservation]) -> Reservation:
     """The parts as one; each bound is rounded by itself, as each is taken back by itself."""
+    if len(parts) == 1:
+        return parts[0]
     return replace(
         parts[0],
         bound_usd=usd(sum(bound_nanousd(part.bound_usd) for part in parts)),
@@ -99,7 +101,7 @@ def _reserve(reservation: Reservation, connection: Connection) -> None:
     additions = [
         Sum(spender.id, period, reserved_nanousd=bound, requests=reservation.requests)
         for spender in reservation.spenders
-        for period in period_keys(reservation.at)
+        for period in period_keys(reservation.at).values()
     ]
     sums = add(connection, additions)
     for spender in reservation.spenders:

@@ -68,7 +68,7 @@ def _moved(row: Row[Any], before: str, settlement: Settlement) -> list[Sum]:
         Sum(spender, period, reserved, settled, given_back)
         for spender in (row.key_id, row.token_id)
         if spender is not None
-        for period in period_keys(row.at)
+        for period in period_keys(row.at).values()
     ]
 
 

@@ -7,9 +7,10 @@ else can change it, and undo it by raising.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Connection, String, TextClause, bindparam, text
+from sqlalchemy import BigInteger, Connection, Dialect, String, TextClause, bindparam, text
 
 from app.ledger.rates import Draw
 
@@ -33,9 +34,8 @@ def add(connection: Connection, additions: Sequence[Sum]) -> dict[tuple[str, str
     additions = sorted(additions)
     for start in range(0, len(additions), _MOST_ROWS):
         some = additions[start : start + _MOST_ROWS]
-        values = {f"{name}{row}": value for row, one in enumerate(some) for name, value in one._asdict().items()}
-        rows = connection.execute(_adding(len(some)), values).all()
-        found += [Sum(*row) for row in rows]
+        values = tuple(chain.from_iterable(some))
+        found += [Sum(*row) for row in connection.exec_driver_sql(_adding(len(some), connection.dialect), values)]
     return {(one.key_id, one.period): one for one in found}
 
 
@@ -51,8 +51,11 @@ def draw(connection: Connection, draws: Sequence[Draw]) -> dict[tuple[str, str],
 
 
 @lru_cache(_MOST_ROWS)
-def _adding(count: int) -> TextClause:
-    """Written out: what SQLAlchemy makes of several rows it compiles anew every time, at the price of the statement."""
+def _adding(count: int, dialect: Dialect) -> str:
+    """As the driver takes it: what SQLAlchemy does for so many values on each execution takes twice as long again.
+
+    There is nothing for it to convert, neither in what goes in, in the order of the fields, nor in what comes out.
+    """
     statement = f"""
         INSERT INTO spending (key_id, period, reserved_nanousd, settled_nanousd, requests)
         VALUES {_rows(Sum._fields, count)}
@@ -62,7 +65,8 @@ def _adding(count: int) -> TextClause:
             requests = spending.requests + excluded.requests
         RETURNING key_id, period, reserved_nanousd, settled_nanousd, requests
     """  # noqa: S608 - made of names of ours alone
-    return _typed(statement, ("key_id", "period"), ("reserved_nanousd", "settled_nanousd", "requests"), count)
+    typed = _typed(statement, ("key_id", "period"), ("reserved_nanousd", "settled_nanousd", "requests"), count)
+    return str(typed.compile(dialect=dialect))
 
 
 @lru_cache
