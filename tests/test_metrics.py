@@ -61,7 +61,7 @@ def test_every_step_of_the_main_path_is_measured(start_service: StartService, ph
     service.post("/v1/analyze", files=files, data=fields).raise_for_status()
 
     figures = figures_of(service)
-    while not of(figures, "step_seconds_count", step="settle"):  # a stream is settled once its client has everything
+    while not of(figures, "step_seconds_count", step="settle"):  # it is settled behind its answer
         figures = figures_of(service)
 
     steps = {

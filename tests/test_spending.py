@@ -4,15 +4,19 @@ import base64
 import csv
 import json
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from decimal import Decimal
 from io import StringIO
+from pathlib import Path
+from sqlite3 import connect
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.conftest import StartService
+from tests.conftest import Serve, StartService
+from tests.gate import Gate
 
 Maker = Callable[..., bytes]
 Ask = Callable[..., httpx2.Response]
@@ -455,3 +459,40 @@ def test_a_model_without_a_price_is_refused_to_a_key_with_a_budget(kept: httpx2.
     error = ask_as(kept, key, photo, model="claude-mythos-5").json()["error"]
 
     assert error["details"]["error_code"] == "max_cost_exceeded"
+
+
+def test_an_answer_does_not_wait_for_its_settlement(
+    start_service: StartService, serve: Serve, photo: Maker, tmp_path: Path
+) -> None:
+    gate = Gate()
+    gate.shut()
+    with serve(gate) as upstream, ThreadPoolExecutor(1) as caller, closing(connect(tmp_path / "a.db")) as other:
+        service = start_service(upstream, database_url=f"sqlite:///{tmp_path}/a.db")
+        asking = caller.submit(service.post, "/v1/messages", json=message(photo))
+        assert gate.decided.acquire(timeout=30)
+        other.execute("BEGIN IMMEDIATE")  # from here on nobody else writes
+        gate.open()
+        answer = asking.result(timeout=10)
+
+        asking = caller.submit(rows, service)
+        other.rollback()
+        [row] = asking.result()
+
+    assert (row["state"], row["cost_usd"]) == ("settled", answer.json()["usage"]["cost"])
+
+
+@pytest.mark.parametrize("way", ["budget", "token of so many requests", "repeat"])
+def test_an_answer_that_another_depends_on_is_settled_before_it_is_given(
+    start_service: StartService, photo: Maker, tmp_path: Path, way: str
+) -> None:
+    service = start_service(database_url=f"sqlite:///{tmp_path}/a.db", admin_key=ADMIN["x-api-key"])
+    key = made(service, **({"budget_usd": 1} if way == "budget" else {}))["key"]
+    if way == "token of so many requests":
+        token = service.post("/v1/tokens", json={"ttl_s": 60, "requests": 30}, headers={"x-api-key": key})
+        key = token.json()["token"]
+    with closing(connect(tmp_path / "a.db")) as beside:
+        for number in range(20):
+            headers = {"x-api-key": key, **({"idempotency-key": str(number)} if way == "repeat" else {})}
+            service.post("/v1/messages", json=message(photo), headers=headers).raise_for_status()
+
+            assert beside.execute("SELECT DISTINCT state FROM requests").fetchall() == [("settled",)]

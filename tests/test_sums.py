@@ -133,7 +133,7 @@ def spent(start_service: StartService, database_url: str, photo: Maker) -> Gener
 
 
 def wait_until_settled(service: httpx2.Client) -> None:
-    """A stream is settled right behind its last byte."""
+    """What is answered is settled right behind its last byte."""
     for _ in range(500):
         page = service.get("/v1/usage/requests", params={"state": "reserved"}, headers=AS_ADMIN).json()
         if not page["requests"]:
@@ -281,7 +281,9 @@ def test_a_name_cannot_steer_the_terminal(
 ) -> None:
     database_url = f"sqlite:///{tmp_path}/ledger.db"
     body = {"model": "claude-\x1b[31mred\n", "max_tokens": 9, "messages": [{"role": "user", "content": "What?"}]}
-    start_service(database_url=database_url).post("/v1/messages", json=body)
+    service = start_service(database_url=database_url)
+    service.post("/v1/messages", json=body)
+    service.get("/v1/usage").raise_for_status()  # what it has answered is settled by then
     monkeypatch.setenv("VISION_PROXY_DATABASE_URL", database_url)
 
     main(["usage", "requests"])
@@ -298,6 +300,7 @@ def test_a_name_is_no_formula_in_the_table_of_sums(
     key = service.post("/v1/keys", json={"name": "=1+1"}, headers=AS_ADMIN).json()["key"]
     body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "What?"}]}
     service.post("/v1/messages", json=body, headers={"x-api-key": key}).raise_for_status()
+    service.get("/v1/usage", headers=AS_ADMIN).raise_for_status()  # what it has answered is settled by then
     monkeypatch.setenv("VISION_PROXY_DATABASE_URL", database_url)
 
     main(["usage", "--csv"])

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.conftest import ADMIN
 from tests.log_capture import CANARY
 
 Maker = Callable[..., bytes]
@@ -59,11 +60,14 @@ def spans_until_request(collected: "Queue[bytes]", route: str) -> tuple[list[Any
     return spans, sent
 
 
-def test_a_request_is_a_span_of_its_caller_s_trace_with_one_below_for_each_step(
-    start_service: StartService, collected: "Queue[bytes]", photo: Maker
+@pytest.mark.parametrize(("budget", "awaited"), [({}, []), ({"budget_usd": 1}, ["settle"])], ids=["free", "budget"])
+def test_a_request_is_a_span_of_its_caller_s_trace_with_one_below_for_each_step_it_waits_for(
+    start_service: StartService, collected: "Queue[bytes]", photo: Maker, budget: dict[str, int], awaited: list[str]
 ) -> None:
-    service = start_service(traces="otlp")
-    headers = {"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
+    service = start_service(traces="otlp", admin_key=ADMIN)
+    key = service.post("/v1/keys", json={"name": "an app", **budget}, headers={"x-api-key": ADMIN}).json()["key"]
+    spans_until_request(collected, "/v1/keys")
+    headers = {"x-api-key": key, "traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"}
     fields = {"prompt": CANARY}
     answer = service.post("/v1/analyze", files={"image": ("a.jpg", photo(4000, 3000))}, data=fields, headers=headers)
 
@@ -76,7 +80,7 @@ def test_a_request_is_a_span_of_its_caller_s_trace_with_one_below_for_each_step(
     assert root.parent_span_id.hex() == "00f067aa0ba902b7"
     assert {span.parent_span_id for span in steps} == {root.span_id}
     expected = ["authenticate", "admit", "receive", "parse", "collect", "plan", "reserve", "queue", "normalize"]
-    assert [span.name for span in steps] == [*expected, "admit", "upstream", "price", "settle"]
+    assert [span.name for span in steps] == [*expected, "admit", "upstream", "price", *awaited]
     assert all(span.start_time_unix_nano <= span.end_time_unix_nano for span in spans)
     assert CANARY.encode() not in sent
     assert len(sent) < 8_000

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -68,6 +69,7 @@ class Ledger:
         self._answer_s = answer_s
         self._writable = True
         self._running: set[asyncio.Task[Any]] = set()
+        self._behind: set[asyncio.Task[Any]] = set()
         self._owed: dict[str, Settlement] = {}
         self.swept = 0
 
@@ -109,6 +111,15 @@ class Ledger:
         """
         return await asyncio.shield(self._own(self._settle(id, settlement)))
 
+    def behind(self, settling: Coroutine[Any, Any, object]) -> None:
+        """Settle a request that is answered meanwhile; reports of this process wait for it, and so does the end.
+
+        It runs outside of the request, whose time it takes no part of.
+        """
+        task = self._own(settling, Context())
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
     async def answer_kept(self, claim: Claim) -> WireAnswer | None:
         """The answer that was given under that Idempotency-Key; None where the key is free.
 
@@ -130,6 +141,7 @@ class Ledger:
 
     async def spending_of(self, spender: Spender) -> Spending:
         """What is spent and reserved in the spender's current period."""
+        await self._caught_up()
         async with self._database.reading() as connection:
             return await read_spending(spender, self._clock.now(), connection)
 
@@ -142,6 +154,7 @@ class Ledger:
         group_by: GroupBy = "key",
     ) -> UsageReport:
         """Sums over what was settled, of those keys or all, from `since` until before `until`."""
+        await self._caught_up()
         async with self._database.reading() as connection:
             return await read_usage(connection, key_ids, since, until, group_by)
 
@@ -160,6 +173,7 @@ class Ledger:
         Raises:
             AppError: `after` is none that was given out (`invalid_request`).
         """
+        await self._caught_up()
         async with self._database.reading() as connection:
             return await read_page(
                 connection, state=state, key_ids=key_ids, since=since, until=until, limit=limit, after=after
@@ -213,6 +227,11 @@ class Ledger:
             pass
         return total
 
+    async def _caught_up(self) -> None:
+        """Wait for what is settled behind the answers given until now, or is given up for the moment."""
+        if self._behind:
+            await asyncio.wait(self._behind)
+
     async def _settle(self, reservation_id: str, settlement: Settlement) -> bool:
         write = partial(write_settlement, reservation_id, settlement, self._clock.now())
         try:
@@ -251,9 +270,9 @@ class Ledger:
             for reservation in reservations:
                 await self._release(reservation)
 
-    def _own(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+    def _own(self, work: Coroutine[Any, Any, _Result], context: Context | None = None) -> asyncio.Task[_Result]:
         """A task that outlives its caller, not the ledger."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task

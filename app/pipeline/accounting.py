@@ -97,7 +97,10 @@ class Account:
         self._answer = answer
 
     async def settle(self) -> None:
-        """Write down what it came to; may be called where nothing was reserved."""
+        """Write down what it came to; may be called where nothing was reserved.
+
+        The answer waits for it only where somebody could miss it: a budget, `max_requests`, a repeat.
+        """
         if self._id is None or self._model is None:
             return
         state = "unknown" if self._sent else "settled" if self._usage else "released"
@@ -116,8 +119,27 @@ class Account:
             partly=self._partly,
         )
         self._services.observer.settled(self._model, settlement)
-        with self._services.observer.step("settle"):
-            await self._services.ledger.settle(self._id, settlement)
+        settling = _settle(self._id, settlement, self._services)
+        if is_awaited(self._request):
+            await settling
+        else:
+            self._services.ledger.behind(settling)
+
+
+async def _settle(reservation_id: str, settlement: Settlement, services: Services) -> None:
+    with services.observer.step("settle"):
+        await services.ledger.settle(reservation_id, settlement)
+
+
+def is_awaited(request: VisionRequest) -> bool:
+    """Whether another request of the same caller may be refused, or answered, by what this one comes to.
+
+    Limits by the minute are not among it: nothing is ever given back to them.
+    """
+    limits = [spender.limits for spender in request.spenders]
+    return request.claim is not None or any(
+        one.budget_usd is not None or one.max_requests is not None for one in limits
+    )
 
 
 def bound_of(request: VisionRequest, model: Model, image_tokens: int, services: Services) -> Decimal:

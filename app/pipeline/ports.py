@@ -1,10 +1,10 @@
 """What the main path needs from the outside, as the main path would have it; `app.services` fills it in."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.access.keyring import Credentials, NewKey
 from app.access.keys import Key
@@ -100,6 +100,7 @@ class Ledger(Protocol):
 
     async def reserve(self, *reservations: Reservation) -> tuple[RateLimit, ...]: ...  # noqa: D102
     async def settle(self, id: str, settlement: Settlement) -> bool: ...  # noqa: A002, D102 - as the ledger has it
+    def behind(self, settling: Coroutine[Any, Any, object]) -> None: ...  # noqa: D102
     async def trouble(self) -> str | None: ...  # noqa: D102
     async def answer_kept(self, claim: Claim) -> WireAnswer | None: ...  # noqa: D102
     async def keep_answer(self, reservation_id: str, claim: Claim, answer: WireAnswer) -> None: ...  # noqa: D102

@@ -148,6 +148,29 @@ async def test_a_caller_who_leaves_while_it_settles_loses_nothing(database_url: 
         assert (await only_entry(ledger)).state == "settled"
 
 
+async def test_reports_wait_for_what_is_settled_behind_its_answer(database_url: str, clock: Clock) -> None:
+    async with doored(database_url, clock) as (database, ledger):
+        reservation_id = await reserved(ledger)
+        database.shut()
+        ledger.behind(ledger.settle(reservation_id, settlement("0.25")))
+        reports = asyncio.gather(ledger.usage(), ledger.page(), ledger.spending_of(KEY))
+        await database.knocked.wait()
+        database.open()
+        usage, page, spent = await reports
+
+        assert (usage.total.cost_usd, spent.settled_usd) == (Decimal("0.25"), Decimal("0.25"))
+        assert [entry.state for entry in page.entries] == ["settled"]
+
+
+async def test_the_end_waits_for_what_is_settled_behind_its_answer(database_url: str, clock: Clock) -> None:
+    async with doored(database_url, clock) as (_, ledger):
+        reservation_id = await reserved(ledger)
+        ledger.behind(ledger.settle(reservation_id, settlement("0.25")))
+
+    async with opened(database_url, clock) as ledger:
+        assert (await only_entry(ledger)).state == "settled"
+
+
 async def test_a_caller_who_leaves_while_it_reserves_has_reserved_nothing(database_url: str, clock: Clock) -> None:
     async with doored(database_url, clock) as (database, ledger):
         database.shut()
