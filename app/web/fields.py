@@ -117,6 +117,15 @@ class EstimateFields(AnalyzeFields):
 
     compare: Annotated[bool, Field(description="Add a row for every known model.")] = False
     exact: Annotated[bool, Field(description="Let the vendor count the input tokens, which costs nothing.")] = False
+    schema_text: Annotated[
+        str | None,
+        Field(alias="schema", description="As `/v1/extract` takes it: what that would cost is estimated."),
+        WithJsonSchema({"type": "object", "description": "As `/v1/extract` takes it: what that would cost."}),
+    ] = None
+    structured: Annotated[bool, Field(description="As `/v1/extract` takes it.")] = True
+    target: Annotated[
+        str | None, Field(min_length=1, max_length=4_000, description="As `/v1/locate` takes it: what that would cost.")
+    ] = None
 
 
 _Fields = TypeVar("_Fields", bound=BaseModel)
