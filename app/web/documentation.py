@@ -39,7 +39,7 @@ _STREAM: OpenApi = {
     }
 }
 
-_MEGAPIXELS = "412.0 megapixels; the limit is 100"
+_MEGAPIXELS = "412 megapixels; the limit is 100"
 _EXAMPLES: tuple[AppError, ...] = (
     AppError(ErrorCode.INVALID_REQUEST, "detail: Input should be 'auto', 'low', ...", field="detail"),
     AppError(ErrorCode.UNKNOWN_FIELD, "promt: there is no such field; known are prompt, model, ...", field="promt"),

@@ -4,7 +4,7 @@ import { byId } from "../shared/elements.js";
 import { store } from "../shared/store.js";
 
 const DAY_MS = 86_400_000;
-const MOST_EMPTY_DAYS = 1_100; // three years and a bit: a year that is still being typed is 0002, and 739,000 bars
+const MOST_EMPTY_DAYS = 1_100; // three years and a bit: a year that is still being typed is 0002, 739,000 bars ago
 const LAST_DAY = Date.parse("9999-12-30"); // the day after it is the last that the service can name
 
 /** @typedef {{from: string, to: string}} Span days, both inclusive; an empty one is open */
