@@ -82,3 +82,40 @@ def test_analyze_does_not_take_the_fields_of_estimate(service: httpx2.Client, ph
     response = service.post("/v1/analyze", files={"image": ("a.jpg", photo(8, 8))}, data={"compare": "true"})
 
     assert response.json()["error"]["details"]["error_code"] == "unknown_field"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        pytest.param(
+            "/v1/extract", {"schema": '{"type": "object", "properties": {"total": {"minimum": 3}}}'}, id="data"
+        ),
+        pytest.param("/v1/extract", {"schema": '{"type": "number"}', "structured": "false"}, id="data in words"),
+        pytest.param("/v1/locate", {"target": "every button"}, id="boxes"),
+    ],
+)
+def test_the_upper_bound_of_data_is_that_of_the_endpoint_which_gives_it(
+    service: httpx2.Client, photo: Maker, path: str, fields: dict[str, str]
+) -> None:
+    picture = photo(640, 480)
+
+    bound = estimate(service, picture, **fields)["cost"]["upper_bound_usd"]
+    refused = service.post(path, files={"image": ("a.jpg", picture)}, data={**fields, "max_cost_usd": "0"})
+
+    assert refused.json()["error"]["details"]["actual"] == pytest.approx(bound, abs=1e-9)
+
+
+def test_a_schema_that_is_none_is_refused_by_the_estimate_too(service: httpx2.Client, photo: Maker) -> None:
+    refused = service.post("/v1/estimate", files={"image": photo(64, 48)}, data={"schema": '{"type": "numbr"}'})
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["details"]["error_code"] == "invalid_schema"
+
+
+def test_nobody_takes_a_schema_and_a_target(service: httpx2.Client, photo: Maker) -> None:
+    both = {"schema": "{}", "target": "every button"}
+
+    refused = service.post("/v1/estimate", files={"image": photo(64, 48)}, data=both)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "schema and target: send one of them; no endpoint takes both"

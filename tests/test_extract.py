@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -103,6 +104,18 @@ def test_a_schema_comes_as_json_as_a_form_field_or_as_a_file(service: httpx2.Cli
     assert [answer.json()["data"]["number"] for answer in answers] == ["[sandbox]"] * 3
 
 
+def test_a_file_that_an_editor_began_with_a_mark_is_a_schema(service: httpx2.Client, photo: Maker) -> None:
+    marked = json.dumps(EXACT).encode("utf-8-sig")
+
+    answer = service.post("/v1/extract", files={"image": photo(64, 48), "schema": ("schema.json", marked)})
+
+    assert answer.json()["data"] == {"total": 0}
+
+
+def test_a_schema_of_anything_is_answered(service: httpx2.Client, photo: Maker) -> None:
+    assert extract(service, photo, {}).json()["data"] == {}
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -182,8 +195,11 @@ def test_what_structured_outputs_cannot_say_goes_into_the_prompt(
         ('{"not":' * 65 + "{}" + "}" * 65, "$"),
         ('{"not":' * 5_000 + "{}" + "}" * 5_000, "$"),
         ({"description": "x" * 200_000}, "$"),
+        ({"$schema": 5}, "$['$schema']"),
+        ('{"minimum": 1e400}', "$"),
+        (f'{{"minimum": {"9" * 5_000}}}', "$"),
     ],
-    ids=range(16),
+    ids=range(19),
 )
 def test_a_schema_that_is_none_is_refused_before_anything_is_spent(
     service: httpx2.Client, photo: Maker, schema: object, place: str
@@ -192,6 +208,7 @@ def test_a_schema_that_is_none_is_refused_before_anything_is_spent(
 
     assert told(refused) == (400, "invalid_schema")
     assert refused.json()["error"]["details"]["place"] == place
+    assert not re.search(r"sys\.|Error|\binf\b", refused.json()["error"]["message"])  # those are Python's words
 
 
 def test_references_that_fan_out_without_end_are_refused_in_time(start_service: StartService, photo: Maker) -> None:

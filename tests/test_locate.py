@@ -127,7 +127,19 @@ def test_a_file_that_this_model_would_see_smaller_is_an_error_not_a_shift(servic
     refused = asked("claude-haiku-4-5")
     assert near(asked("claude-sonnet-5-5").json()["objects"][0]["box"], DRAWN, 1)
     assert refused.status_code == 400
-    assert "would be downsized to" in refused.json()["error"]["message"]
+    assert refused.json()["error"]["message"] == (
+        "image 1 (a.png): the file is 1999x1501 px and claude-haiku-4-5 would see it at 1268x952 px, "
+        "where no box could be told exactly"
+    )
+    assert "send the picture itself" in refused.json()["error"]["details"]["hint"]
+
+
+@pytest.mark.parametrize("target", [" ", "\n\t"])
+def test_a_target_of_nothing_is_refused(service: httpx2.Client, target: str) -> None:
+    refused = locate(service, marked("PNG"), target=target)
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"] == "target: say what to find, such as every table"
 
 
 def test_boxes_are_ordered_and_clamped_and_what_claude_gave_is_kept(service: httpx2.Client, photo: Maker) -> None:
@@ -213,6 +225,7 @@ def test_a_size_that_the_model_would_not_see_is_refused(service: httpx2.Client, 
     refused = locate(service, photo(64, 48), detail="original")
 
     assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("detail: boxes need a picture of the size")
     assert refused.json()["error"]["details"]["field"] == "detail"
 
 

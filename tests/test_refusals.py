@@ -32,6 +32,9 @@ def image(data: bytes, name: str = "scan.tif") -> dict[str, tuple[str, bytes]]:
     return {"image": (name, data)}
 
 
+ENTRIES = 'images must be [{"data": BASE64} or {"url": ...} or {"file_id": ...}, each with "name" if you like]'
+
+
 def test_invalid_request_names_the_field_and_what_it_takes(service: httpx2.Client, photo: Maker) -> None:
     response = service.post("/v1/analyze", files=image(photo(8, 8)), data={"detail": "huge"})
 
@@ -58,6 +61,7 @@ def test_invalid_request_names_the_field_and_what_it_takes(service: httpx2.Clien
         ({"extra": '{"model": "m"}'}, "extra.model: send model as a field of its own"),
         ({"thinking": "yes"}, "thinking must be JSON: JSON is malformed: invalid character (byte 0)"),
         ({"prompt": ["a", "b"]}, "prompt: sent 2 times; send it once"),
+        ({"pages": "all"}, "pages: it must be numbers of pages and spans of them, such as 1-3,7 or 21-"),
     ],
 )
 def test_invalid_request_in_a_form(service: httpx2.Client, photo: Maker, fields: dict[str, Any], message: str) -> None:
@@ -72,10 +76,10 @@ def test_invalid_request_in_a_form(service: httpx2.Client, photo: Maker, fields:
         (b"[1]", "the body must be a JSON object: Expected `object`, got `array`"),
         (b'{"images": [', "the body must be a JSON object: Input data was truncated"),
         (b"\xff\xfe", "the body is not UTF-8 at byte 0"),
-        (b'{"images": 1}', 'images must be [{"data": BASE64, "name": ...}]: Expected `array`, got `int`'),
+        (b'{"images": 1}', f"{ENTRIES}: Expected `array`, got `int`"),
         (
             b'{"images": [{"dat": ""}]}',
-            'images must be [{"data": BASE64, "name": ...}]: Object contains unknown field `dat` - at `$[0]`',
+            f"{ENTRIES}: Object contains unknown field `dat` - at `$[0]`",
         ),
     ],
 )
@@ -212,7 +216,7 @@ def test_image_too_many_pixels(start_service: StartService, photo: Maker) -> Non
         400,
         "invalid_request_error",
         "image_too_many_pixels",
-        "image 1 (scan.tif): 640x480 px is 0.3 megapixels; the limit is 0.3",
+        "image 1 (scan.tif): 640x480 px is 0.3072 megapixels; the limit is 0.3",
     )
     assert (details(response)["actual"], details(response)["limit"]) == (307_200, 300_000)
 

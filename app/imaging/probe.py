@@ -1,5 +1,6 @@
 """Header bytes in, `ImageFacts` out: what a file is, without its pixels. Refuses what must not be decoded."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +32,9 @@ _NATIVE = frozenset({JPEG, PNG, GIF, WEBP})
 _JPEG_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
 _JPEG_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _EIGHT_BITS = 8
+_NUMBERS = re.compile(r"\d+")
+"""Those in what the decoder says of a picture that it does not open: its pixels, and how many it would take."""
+
 _PDF_HINT = "upload it to /v1/analyze as a file, which sends its pages as pictures, or put it into a document block"
 _START_OF_SCAN = b"\xff\xda"
 _MOST_READS = 400_000
@@ -87,7 +91,7 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
     found = sniff(data)
     if found is None:
         kind = describe_unreadable(data)
-        hint = _PDF_HINT if is_pdf(data) else f"convert it to {ACCEPTED}"
+        hint = _PDF_HINT if is_pdf(data) else "open it in an image editor and save it as JPEG or PNG"
         raise ImageError(ErrorCode.UNSUPPORTED_FORMAT, f"{kind}; send {ACCEPTED}", actual=kind, hint=hint)
     for size in declared_sizes(data, found):
         if min(size) > 0:  # what is no size at all the decoder shall judge
@@ -120,8 +124,7 @@ def open_image(data: bytes, found: Format) -> Image.Image:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise _too_large(f"the picture is over {most / 1e6:g} megapixels", most, most) from error
+        raise _too_many_pixels("the picture", *map(int, _NUMBERS.findall(str(error)))) from error
     except Exception as error:
         raise undecodable(found, error) from error
 
@@ -227,11 +230,7 @@ def _check_size(size: Size, limits: SourceLimits) -> None:
     if min(size) < 1:
         raise ImageError(ErrorCode.IMAGE_UNDECODABLE, f"the picture is {size} px; each side must be at least 1 px")
     if size.pixels > limits.max_pixels:
-        raise _too_large(
-            f"{size} px is {size.pixels / 1e6:.1f} megapixels; the limit is {limits.max_pixels / 1e6:g}",
-            size.pixels,
-            limits.max_pixels,
-        )
+        raise _too_many_pixels(f"{size} px", size.pixels, limits.max_pixels)
     if max(size) > limits.max_side_px:
         raise _too_large(
             f"the longer side of {size} px is over {limits.max_side_px} px, the limit", max(size), limits.max_side_px
@@ -260,6 +259,11 @@ def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
         scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))  # what follows the picture, a film perhaps, has none
     if scans > limits.max_jpeg_scans:
         raise _too_large(f"{scans} JPEG scans; the limit is {limits.max_jpeg_scans}", scans, limits.max_jpeg_scans)
+
+
+def _too_many_pixels(what: str, pixels: int, limit: int) -> ImageError:
+    """Both numbers to the last pixel: rounded they may look the same."""
+    return _too_large(f"{what} is {pixels / 1e6:.9g} megapixels; the limit is {limit / 1e6:.9g}", pixels, limit)
 
 
 def _too_large(message: str, actual: int, limit: int) -> ImageError:

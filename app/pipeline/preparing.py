@@ -48,10 +48,12 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
 
     Raises:
         AppError: `url_images_off`.
-        ImageError: the first picture that cannot be used; the others that cannot are in its details.
+        ImageError: the first picture that cannot be used, the others that cannot in its details; or a stored one that
+            the model would see smaller where it may not.
     """
     model = services.catalog.find(request.model)
     _refuse_unseen(request)
+    _refuse_shrunk(request, model)
     images = [image for image in request.images if isinstance(image, RawImage)]
     probed = await _facts(images, services)
     for raw, found in zip(images, probed, strict=True):
@@ -173,6 +175,28 @@ def _refuse_unseen(request: VisionRequest) -> None:
             "measured while pictures by URL are switched off",
             hint="send their bytes, or let the operator set VISION_PROXY_URL_IMAGES=fetch",
         )
+
+
+def _refuse_shrunk(request: VisionRequest, model: Model) -> None:
+    """Nothing, unless a stored picture has to be seen as it is and this model is known to see it smaller.
+
+    Raises:
+        ImageError: `invalid_request`.
+    """
+    if not request.exact_sizes or not model.known:
+        return
+    for picture in request.stored:
+        size = picture.file.size or Size(1, 1)
+        seen = seen_size(size, model.tier)
+        if seen != size:
+            error = ImageError(
+                ErrorCode.INVALID_REQUEST,
+                f"the file is {size} px and {model.id} would see it at {seen} px, where no box could be told exactly",
+                actual=max(size),
+                limit=max(seen),
+                hint="send the picture itself, which is then prepared for this model, or choose a model that sees more",
+            )
+            raise error.about(picture.number, picture.file.name)
 
 
 async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> list[PreparedImage]:

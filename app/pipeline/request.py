@@ -125,6 +125,8 @@ class VisionRequest:
     """How often the vendor may be asked: 2 where an answer that cannot be read is given back once to be put right."""
     room: Room | None = None
     """The memory that its bytes take."""
+    exact_sizes: bool = False
+    """Whether the model has to see each picture as it is sent."""
 
     def without_bytes(self) -> "VisionRequest":
         """The same once it has been sent: what is left are facts."""

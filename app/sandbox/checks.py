@@ -132,7 +132,7 @@ def _check_common(body: dict[str, Json]) -> MessagesRequest:
     _check_media_count(request)
     if request.schema is None:
         prompted = (schema_in(part.text) for part in reversed(request.parts))
-        return replace(request, schema=next(filter(None, prompted), None))
+        return replace(request, schema=next((schema for schema in prompted if schema is not None), None))
     return request
 
 

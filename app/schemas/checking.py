@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from math import isinf
 from typing import Any, NoReturn, TypeAlias, cast
 
 from jsonschema import validators
@@ -14,8 +15,8 @@ from jsonschema.protocols import Validator
 from jsonschema_specifications import REGISTRY
 from referencing import Registry, Resource, Specification
 from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012, UnknownDialect, specification_with
 from referencing.jsonschema import Schema as AnySchema
+from referencing.jsonschema import UnknownDialect, specification_with
 
 from app.domain import Json
 from app.schemas.records import Fault, Schema
@@ -26,6 +27,7 @@ LATEST = "https://json-schema.org/draft/2020-12/schema"
 MAX_DEPTH = 64
 """The service's own choice: how deep a schema may be nested."""
 
+_MAX_DIGITS = 1_000
 _MAX_MESSAGE_CHARS = 300
 _MAX_ERRORS = 1_000
 
@@ -148,7 +150,7 @@ def _children(value: object) -> list[object]:
 
 def _decoded(text: str) -> Schema:
     try:
-        schema = json.loads(text, parse_constant=no_constant)
+        schema = json.loads(text, parse_constant=no_constant, parse_float=_finite, parse_int=_short)
     except RecursionError:
         raise BadSchemaError("$", f"it is nested deeper than {MAX_DEPTH}") from None
     except ValueError as error:
@@ -160,10 +162,25 @@ def _decoded(text: str) -> Schema:
     return cast("Schema", schema)
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise ValueError(f"{digits:.50} is a larger number than can be told apart")
+    return number
+
+
+def _short(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits; the limit is {_MAX_DIGITS}")
+    return int(digits)
+
+
 def _specification(schema: Schema) -> Specification[Any]:
     draft = schema.get("$schema", LATEST)
+    if not isinstance(draft, str):
+        raise BadSchemaError("$['$schema']", f"it must be a text that names a draft, such as {LATEST}")
     try:
-        return specification_with(draft) if isinstance(draft, str) else DRAFT202012
+        return specification_with(draft)
     except UnknownDialect:
         message = f"{draft!r} is no draft that is known here; {LATEST} is the latest"
         raise BadSchemaError("$['$schema']", message) from None

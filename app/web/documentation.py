@@ -39,7 +39,7 @@ _STREAM: OpenApi = {
     }
 }
 
-_MEGAPIXELS = "412.0 megapixels; the limit is 100"
+_MEGAPIXELS = "412 megapixels; the limit is 100"
 _EXAMPLES: tuple[AppError, ...] = (
     AppError(ErrorCode.INVALID_REQUEST, "detail: Input should be 'auto', 'low', ...", field="detail"),
     AppError(ErrorCode.UNKNOWN_FIELD, "promt: there is no such field; known are prompt, model, ...", field="promt"),
@@ -132,8 +132,11 @@ _UPSTREAM_EXAMPLES: tuple[AppError, ...] = (
     UpstreamError(ErrorCode.UPSTREAM_ERROR, "Overloaded", status=529, error_type="overloaded_error"),
 )
 _BILLED: dict[str, Any] = {"usage": {"input_tokens": 4801, "output_tokens": 212}, "cost_usd": 0.011722}
+_SCHEMA_EXAMPLE = AppError(
+    ErrorCode.INVALID_SCHEMA, "schema: $.properties.total.type: 'numbr' is not valid", field="schema"
+)
 _READING_EXAMPLES: tuple[AppError, ...] = (
-    AppError(ErrorCode.INVALID_SCHEMA, "schema: $.properties.total.type: 'numbr' is not valid", field="schema"),
+    _SCHEMA_EXAMPLE,
     AppError(
         ErrorCode.SCHEMA_REFUSED, "the Claude API refused the schema: The compiled grammar is too large", cost_usd=0
     ),
@@ -248,16 +251,18 @@ def responses_with(
     spends: bool = False,
     streams: bool = False,
     reads: bool = False,
+    judges: bool = False,
 ) -> dict[int | str, OpenApi]:
     """Every answer of a route: the good one, and each error it can give with an example by its code.
 
-    `reads` says that the answer of the model is read by a schema.
+    `reads` says that the answer of the model is read by a schema, `judges` that a schema is looked at and nothing read.
     """
     good: OpenApi = {"description": "Done.", "content": {**content, **(_STREAM if streams else {})}}
     if model is not None:
         good["model"] = model
     errors = [error for error in _EXAMPLES if spends or error.code not in _SPENDING_ONLY]
-    return {200: good, **_errors([*errors, *(_READING_EXAMPLES if reads else ()), *_UPSTREAM_EXAMPLES])}
+    about_data = _READING_EXAMPLES if reads else (_SCHEMA_EXAMPLE,) if judges else ()
+    return {200: good, **_errors([*errors, *about_data, *_UPSTREAM_EXAMPLES])}
 
 
 def managing(fields: type[BaseModel] | None = None) -> OpenApi:

@@ -1,6 +1,7 @@
 """The fields of the native endpoints, validated: one model for JSON and forms, and for the documentation."""
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
@@ -25,6 +26,22 @@ MAX_TOKENS = 10_000_000
 """More than any model gives; keeps sums of money within what a number can say."""
 
 PAGES_PATTERN = r"^ *\d{1,6} *(- *\d{0,6} *)?(, *\d{1,6} *(- *\d{0,6} *)?)*$"
+
+
+def _pages(text: str) -> str:
+    if re.fullmatch(PAGES_PATTERN, text) is None:
+        raise ValueError("it must be numbers of pages and spans of them, such as 1-3,7 or 21-")
+    return text
+
+
+def _said(target: str) -> str:
+    if not target.strip():
+        raise ValueError("say what to find, such as every table")
+    return target
+
+
+Target = Annotated[str, Field(min_length=1, max_length=4_000), AfterValidator(_said)]
+"""What to find."""
 
 JsonValue = Any  # pydantic documents it as "any JSON"; values pass through to the vendor unread
 
@@ -68,11 +85,11 @@ class AnalyzeFields(BaseModel):
         bool | None, Field(description='"Image 1:" before each picture. Default: where there are two or more.')
     ] = None
     pages: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(_pages)] | None,
         Field(
-            pattern=PAGES_PATTERN,
             max_length=1_000,
             description="Pages of each PDF, such as `1-3,7` or `21-`. Default: the first 20.",
+            json_schema_extra={"pattern": PAGES_PATTERN},
         ),
     ] = None
     tiles: Annotated[
@@ -97,7 +114,7 @@ class ExtractFields(AnalyzeFields):
 class LocateFields(AnalyzeFields):
     """What `/v1/locate` takes besides the pictures."""
 
-    target: Annotated[str, Field(min_length=1, max_length=4_000, description="What to find, such as `every table`.")]
+    target: Annotated[Target, Field(description="What to find, such as `every table`.")]
 
     @field_validator("detail")
     @classmethod
@@ -117,6 +134,15 @@ class EstimateFields(AnalyzeFields):
 
     compare: Annotated[bool, Field(description="Add a row for every known model.")] = False
     exact: Annotated[bool, Field(description="Let the vendor count the input tokens, which costs nothing.")] = False
+    schema_text: Annotated[
+        str | None,
+        Field(alias="schema", description="As `/v1/extract` takes it: what that would cost is estimated."),
+        WithJsonSchema({"type": "object", "description": "As `/v1/extract` takes it: what that would cost."}),
+    ] = None
+    structured: Annotated[bool, Field(description="As `/v1/extract` takes it.")] = True
+    target: Annotated[
+        Target | None, Field(description="As `/v1/locate` takes it: what that would cost is estimated.")
+    ] = None
 
 
 _Fields = TypeVar("_Fields", bound=BaseModel)
@@ -149,7 +175,8 @@ def validated(model: type[_Fields], values: dict[str, object]) -> _Fields:
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise unknown_field(name, model) from None
-        raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name) from None
+        message = first["msg"].removeprefix("Value error, ")  # pydantic's words for ours
+        raise AppError(ErrorCode.INVALID_REQUEST, f"{name}: {message}", field=name) from None
 
 
 def field_names(model: type[BaseModel]) -> list[str]:

@@ -52,6 +52,7 @@ _UNREAD = frozenset({"schema"})
 _REPEATABLE = frozenset({"stop_sequences"})
 
 
+_ENTRIES = 'images must be [{"data": BASE64} or {"url": ...} or {"file_id": ...}, each with "name" if you like]'
 _MOST_FIELDS = 1_000
 """Of a body in JSON: looking at a million would hold up everybody else, and there are not fifty."""
 
@@ -115,6 +116,7 @@ class Received:
             notices=self.question.notices,
             room=self.room,
             calls=self.question.calls,
+            exact_sizes=self.question.exact_sizes,
         )
 
 
@@ -275,7 +277,7 @@ def _uploaded(part: FormPart) -> Picture:
 
 def _listed(raw: msgspec.Raw, max_image_bytes: int) -> list[Picture]:
     """The entries of `images`, decoded."""
-    entries = decode_json(raw, list[_ImageInput], 'images must be [{"data": BASE64, "name": ...}]')
+    entries = decode_json(raw, list[_ImageInput], _ENTRIES)
     return [_decoded(entry, max_image_bytes) for entry in entries]
 
 
@@ -308,7 +310,7 @@ def _texts(raw: msgspec.Raw | None, name: str) -> list[str]:
 
 def _text_of(part: FormPart) -> str:
     try:
-        return part.data.decode()
+        return part.data.decode("utf-8-sig")  # some editors begin a file with a mark
     except UnicodeDecodeError as error:
         message = f"the field {part.name[:100]!r} is not UTF-8"
         raise AppError(ErrorCode.INVALID_REQUEST, message, field=part.name[:100]) from error

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -63,8 +64,12 @@ def test_the_answer_is_read_while_it_comes_and_can_be_stopped(page: Page, small:
     expect(page.locator(".answer-text")).to_contain_text("[sandbox] No model ran.")
     expect(page.locator("#answer-body")).to_have_attribute("aria-busy", "true")
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#answer-status")).to_have_text("Stopped. What Claude had written by then is billed.")
+    expect(page.locator("#answer-status")).to_have_text(
+        "Stopped. The question, and what Claude had written by then, is billed: "
+        "the usage page has it, this session's sum has not."
+    )
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Answer")).to_be_focused()
 
 
 def test_a_file_that_nobody_can_decode_is_told_of_at_its_tile(page: Page, broken: Path, small: list[Path]) -> None:
@@ -214,6 +219,21 @@ def test_models_and_levels_are_compared_and_chosen_in_a_table(page: Page, small:
     expect(page.locator("#price .figure")).to_contain_text("on claude-opus-4-6")
 
 
+def test_the_comparison_follows_the_schema(page: Page, small: list[Path]) -> None:
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Extract data").check()
+    page.locator("#compare summary").click()
+    expect(page.locator("button.cell")).to_have_count(18 * 5)
+    page.locator("summary", has_text="JSON Schema").click()
+
+    held: list[Route] = []
+    page.route("**/v1/estimate", lambda route: held.append(route))  # noqa: PLW0108 - Playwright takes no builtin
+    page.get_by_role("textbox", name="JSON Schema").fill('{"type": "number"}')
+
+    expect(page.locator("#compare-body")).to_have_text("Comparing\u2026")
+
+
 def test_pictures_are_moved_with_the_mouse(page: Page, small: list[Path]) -> None:
     drop(page, *small)
     ready(page, 3)
@@ -250,6 +270,63 @@ def test_the_pages_of_a_pdf_are_pictures(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Ask Claude").click()
 
     expect(page.locator(".answer-text")).to_contain_text("Image 3:")
+
+
+def test_pages_that_are_left_out_are_told_of_before_anything_is_sent(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "long.pdf"
+    path.write_bytes(pdf(["a page"] * 22, size_pt=(60, 80)))
+
+    drop(page, path)
+    ready(page)
+
+    expect(tile(page, "long.pdf").locator(".tile-warnings")).to_contain_text("The first 20 of 22 pages of long.pdf")
+
+
+def test_what_is_wrong_with_a_picture_is_seen_without_opening_anything(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "moving.gif"
+    frames = [Image.new("RGB", (320, 240), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+
+    drop(page, path)
+    ready(page)
+
+    expect(tile(page, "moving.gif").locator(".tile-warnings")).to_have_text(
+        "Only the first of 2 frames or pages was sent."
+    )
+    expect(tile(page, "moving.gif").locator("summary")).to_have_text("2 operations")
+
+
+def test_what_is_wrong_with_an_answer_is_seen_beside_it(page: Page, small: list[Path]) -> None:
+    script = quote('{"objects": [{"label": "a ghost", "image": 9, "box": [0, 0, 9, 9]}]}')
+
+    def scripted(route: Route) -> None:
+        route.continue_(headers={**route.request.headers, "x-vision-proxy-sandbox-answer": f"text={script}"})
+
+    page.route("**/v1/locate", scripted)
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Locate").check()
+    page.get_by_label("What to find").fill("ghosts")
+
+    page.locator("#send").click()
+
+    expect(page.locator(".answer-warnings")).to_have_text("'a ghost' was left out: there is no image 9.")
+
+
+def test_at_most_is_what_an_extraction_can_cost_with_its_second_turn(
+    page: Page, service: httpx2.Client, small: list[Path]
+) -> None:
+    schema = '{"type":"object","additionalProperties":{"type":"number"}}'
+    drop(page, small[0])
+    ready(page)
+    page.get_by_role("radio", name="Extract data").check()
+    page.locator("summary", has_text="JSON Schema").click()
+    page.get_by_role("textbox", name="JSON Schema").fill(schema)
+
+    fields = {"schema": schema, "max_cost_usd": "0"}
+    refused = service.post("/v1/extract", files={"image": small[0].read_bytes()}, data=fields)
+    most = refused.json()["error"]["details"]["actual"]
+    expect(page.locator("#price")).to_contain_text(f"At most ${most:.4f} in all.")
 
 
 def test_very_many_pictures_are_said_to_be_sent_smaller(page: Page, photo: Maker) -> None:
@@ -339,7 +416,8 @@ def test_the_data_of_the_sandbox_has_the_fields_that_were_asked_for(page: Page, 
 
 
 def test_an_answer_that_is_no_such_data_is_shown_with_its_cost(page: Page, small: list[Path]) -> None:
-    details = {"error_code": "schema_mismatch", "text": '{"title": 7}', "cost_usd": 0.0123}
+    details: dict[str, object] = {"error_code": "schema_mismatch", "text": '{"title": 7}', "cost_usd": 0.0123}
+    details["usage"] = {"input_tokens": 4801, "output_tokens": 12}
     error = {"type": "invalid_request_error", "message": "the answer is not valid by the schema", "details": details}
     stream_with(page, "/v1/extract", {"type": "error", "error": error, "request_id": "req_8"}, "error")
     drop(page, small[0])
@@ -350,6 +428,7 @@ def test_an_answer_that_is_no_such_data_is_shown_with_its_cost(page: Page, small
 
     expect(page.locator("#answer-error")).to_have_text("The answer is not valid by the schema. (req_8)")
     expect(page.locator("#answer-body")).to_have_text('{"title": 7}')
+    expect(page.locator("#answer-bill")).to_have_text("$0.0123 for 4,801 tokens in and 12 out")
     expect(page.locator("#session-total")).to_have_text("$0.0123, 1 request")
 
 

@@ -15,6 +15,12 @@ Maker = Callable[..., bytes]
 
 AS_ADMIN = {"x-api-key": ADMIN}
 
+_LINES = """all => all.map((one) => {
+    const text = document.createRange();
+    text.selectNodeContents(one);
+    return text.getClientRects().length;
+})"""
+
 
 @pytest.fixture
 def spent(start_service: StartService, photo: Maker) -> httpx2.Client:
@@ -116,3 +122,52 @@ def test_a_wrong_key_is_told_of(open_page: OpenPage, spent: httpx2.Client) -> No
 
     expect(page.locator("#problem")).to_contain_text("key")
     expect(page.get_by_role("dialog", name="Your key")).to_be_visible()
+
+
+@pytest.mark.parametrize("others", ["", "9999-12-31", "275760-09-13"])
+def test_a_year_that_is_still_being_typed_does_not_draw_every_day_since(page: Page, others: str) -> None:
+    page.get_by_label("To, inclusive").fill(others)
+    page.get_by_label("From").fill("0002-11-01")
+
+    expect(page.locator("#totals")).to_contain_text("3requests")
+    expect(page.locator("#by-day rect.bar")).to_have_count(1)
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_what_another_key_was_shown_goes_when_a_key_may_see_nothing(page: Page, spent: httpx2.Client) -> None:
+    wanted = {"ttl_s": 600, "endpoints": ["/v1/analyze"]}
+    token = spent.post("/v1/tokens", json=wanted, headers=AS_ADMIN).json()["token"]
+
+    page.get_by_role("button", name="Key entered").click()
+    page.get_by_label("Key of this service").fill(token)
+    page.get_by_role("button", name="Use this key").click()
+
+    expect(page.locator("#problem")).to_contain_text("This token may not use /v1/usage")
+    for shown in ("#totals", "#by-day", "#by-model", "#by-key"):
+        expect(page.locator(shown)).to_be_empty()
+    expect(page.locator("#ledger")).to_have_text("No such request.")
+    expect(page.locator("#key option")).to_have_text(["all"])
+
+
+def test_a_key_that_no_header_can_hold_is_told_of_where_it_is_typed(page: Page) -> None:
+    page.get_by_role("button", name="Key entered").click()
+    page.get_by_label("Key of this service").fill("ключ")
+    page.get_by_role("button", name="Use this key").click()
+
+    dialog = page.get_by_role("dialog", name="Your key")
+    expect(dialog).to_contain_text("a key has plain letters, digits and signs alone")
+    assert page.evaluate("sessionStorage.getItem('vision-proxy.key')") == ADMIN
+
+
+def test_a_chart_and_its_sums_can_be_read_on_a_phone(page: Page, spent: httpx2.Client, photo: Maker) -> None:
+    key = spent.post("/v1/keys", json={"name": "a name that goes on " * 5}, headers=AS_ADMIN).json()["key"]
+    spent.post("/v1/analyze", files={"image": photo(64, 48)}, headers={"x-api-key": key}).raise_for_status()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("radio", name="7 days").check()
+
+    expect(page.locator("#by-day rect.bar")).to_have_count(7)
+    expect(page.locator("#by-key .bars li")).to_have_count(3)
+    letters = page.locator(".chart text").evaluate_all("all => all.map((one) => one.getBoundingClientRect().height)")
+    lines = page.locator(".bars .label span:last-child").evaluate_all(_LINES)
+    assert min(letters) > 10
+    assert max(lines) == 1

@@ -5,8 +5,7 @@ import { byId, h } from "../shared/elements.js";
 import { count, money } from "../shared/format.js";
 import { debounced } from "../shared/store.js";
 import { choices, choose, models } from "./choices.js";
-import { estimateFields } from "./estimate.js";
-import { originalPayload } from "./payload.js";
+import { fields, originalPayload } from "./payload.js";
 import { pictures } from "./pictures.js";
 import { allReady } from "./prepare.js";
 
@@ -31,7 +30,7 @@ async function compare() {
     say("Add a picture to compare.");
     return;
   }
-  const wanted = JSON.stringify([pictures.value.map(({ id }) => id), choices.value.prompt, choices.value.maxTokens]);
+  const wanted = JSON.stringify([pictures.value.map(({ id }) => id), others()]);
   if (wanted === compared) {
     mark();
     return;
@@ -72,12 +71,16 @@ async function compareLevels(signal) {
  */
 async function estimates(level, signal) {
   const { form } = originalPayload();
-  const others = estimateFields().filter(([name]) => name !== "detail" && name !== "model");
-  for (const [name, value] of [...others, ["detail", level], ["compare", "true"]]) {
+  for (const [name, value] of [...others(), ["detail", level], ["compare", "true"]]) {
     form.append(/** @type {string} */ (name), /** @type {string} */ (value));
   }
   const { body } = await post("v1/estimate", form, { signal });
   return body.compare;
+}
+
+/** The fields that are the same in every cell. */
+function others() {
+  return fields().filter(([name]) => name !== "detail" && name !== "model");
 }
 
 /** @param {Map<string, any[]>} byLevel */

@@ -5,7 +5,7 @@ import { byId, h } from "../shared/elements.js";
 import { count, money } from "../shared/format.js";
 import { debounced } from "../shared/store.js";
 import { choices, nameDefaultModel } from "./choices.js";
-import { preparedPayload } from "./payload.js";
+import { fields, preparedPayload } from "./payload.js";
 import { pictures } from "./pictures.js";
 import { allReady } from "./prepare.js";
 import { showCosts } from "./tiles.js";
@@ -36,7 +36,7 @@ async function price() {
   asking = new AbortController();
   const { signal } = asking;
   const { form, owners } = preparedPayload();
-  for (const [name, value] of estimateFields()) form.append(name, value);
+  for (const [name, value] of fields()) form.append(name, value);
   try {
     const { body } = await post("v1/estimate", form, { signal });
     const prepared = pictures.value.flatMap(({ prepared: { parts } }) => parts.map(({ report }) => report.sent.sha256));
@@ -49,24 +49,6 @@ async function price() {
   } catch (error) {
     if (/** @type {Error} */ (error).name !== "AbortError") drawError(/** @type {Error} */ (error));
   }
-}
-
-/**
- * The fields that an estimate takes; of an extraction the schema counts as words, of a location the target.
- *
- * @returns {[string, string][]}
- */
-export function estimateFields() {
-  const { task, prompt, target, schema, model, detail, maxTokens } = choices.value;
-  const words = { analyze: prompt, extract: `${prompt}\n${schema}`, locate: target }[task].trim();
-  /** @type {[string, string][]} */
-  const all = [
-    ["prompt", words],
-    ["model", model],
-    ["detail", detail],
-    ["max_tokens", maxTokens.trim()],
-  ];
-  return all.filter(([, value]) => value !== "");
 }
 
 /**

@@ -133,6 +133,7 @@ async function unzipped(archive) {
   const files = await readZip(archive);
   const report = JSON.parse(await /** @type {Blob} */ (files.get("report.json")).text());
   const blobs = [...files.entries()].filter(([name]) => name !== "report.json").map(([, blob]) => blob);
+  report.images[0].warnings.push(...report.warnings); // of the document as a whole, such as pages left out
   return report.images.map((/** @type {any} */ image, /** @type {number} */ index) => {
     return part(/** @type {Blob} */ (blobs[index]), image);
   });

@@ -1,6 +1,6 @@
 // Sends the request and shows what comes back: upload, answer, bill, or the error at the picture that caused it.
 
-import { ApiError, post } from "../shared/api.js";
+import { ApiError, post, sentence } from "../shared/api.js";
 import { byId, h, show } from "../shared/elements.js";
 import { count, duration, money } from "../shared/format.js";
 import { askForKey } from "../shared/key.js";
@@ -114,6 +114,7 @@ function begin() {
 /** @param {boolean} busy */
 function working(busy) {
   byId("send").setAttribute("aria-disabled", String(busy));
+  if (document.activeElement === byId("stop")) byId("answer-title").focus({ preventScroll: true }); // a hidden button has no focus to give
   show(byId("stop"), busy);
   if (!busy) show(byId("upload"), false);
 }
@@ -127,13 +128,8 @@ function finish(answer) {
   const sandbox = answer.sandbox ? " From the sandbox: no model ran." : "";
   byId("answer-status").textContent = `Done in ${duration(answer.timing_ms.total)}.${stopped}${sandbox}`;
   byId("answer-bill").replaceChildren(
-    h(
-      "p",
-      { class: "bill" },
-      h("strong", {}, money(cost.total_usd)),
-      ` for ${count(usage.input_tokens)} tokens in and ${count(usage.output_tokens)} out`,
-      cost.images_usd === null ? null : `, ${money(cost.images_usd)} of it for the pictures`,
-    ),
+    bill(cost.total_usd, usage, cost.images_usd === null ? "" : `, ${money(cost.images_usd)} of it for the pictures`),
+    warnings(answer.warnings),
     h(
       "details",
       {},
@@ -143,11 +139,31 @@ function finish(answer) {
   );
 }
 
+/**
+ * What was paid.
+ *
+ * @param {number | null} usd
+ * @param {any} usage
+ * @param {string} [share]
+ */
+function bill(usd, usage, share = "") {
+  const tokens =
+    usage === undefined ? "" : ` for ${count(usage.input_tokens)} tokens in and ${count(usage.output_tokens)} out`;
+  return h("p", { class: "bill" }, h("strong", {}, money(usd)), `${tokens}${share}`);
+}
+
+/** @param {{message: string}[]} given */
+function warnings(given) {
+  const items = given.map(({ message }) => h("li", {}, sentence(message)));
+  return h("ul", { class: "answer-warnings", hidden: items.length === 0 }, ...items);
+}
+
 /** @param {Error} error @param {number[]} owners */
 function fail(error, owners) {
   byId("answer-body").setAttribute("aria-busy", "false");
   if (error.name === "AbortError") {
-    byId("answer-status").textContent = "Stopped. What Claude had written by then is billed.";
+    byId("answer-status").textContent =
+      "Stopped. The question, and what Claude had written by then, is billed: the usage page has it, this session's sum has not.";
     return;
   }
   byId("answer-status").textContent = "";
@@ -160,6 +176,9 @@ function fail(error, owners) {
   showRefusal(ownerOf(error.details.image, owners), error.ofImage);
   if (error.details.text !== undefined)
     byId("answer-body").replaceChildren(h("pre", { tabindex: 0 }, error.details.text));
-  if (error.details.cost_usd !== undefined) spend(error.details.cost_usd);
+  if (error.details.cost_usd !== undefined) {
+    spend(error.details.cost_usd);
+    byId("answer-bill").replaceChildren(bill(error.details.cost_usd, error.details.usage));
+  }
   if (error.status === 401) askForKey(error.message);
 }

@@ -1,8 +1,8 @@
 // The pictures as one sees them: a tile each with what became of it, moved and removed by mouse or keys.
 
-import { ApiError } from "../shared/api.js";
+import { ApiError, sentence } from "../shared/api.js";
 import { byId, h, show } from "../shared/elements.js";
-import { bytes, count, counted, money, pixels } from "../shared/format.js";
+import { bytes, counted, money, pixels } from "../shared/format.js";
 import { inspect } from "./inspector.js";
 import { move, pictures, remove } from "./pictures.js";
 import { retry } from "./prepare.js";
@@ -95,6 +95,7 @@ function newTile({ id, file }) {
       h("progress", { max: 1, value: 0, "aria-label": `Upload of ${file.name}` }),
       h("p", { class: "tile-error error-text", role: "alert" }),
       h("button", { type: "button", class: "tile-retry", onclick: () => retry(id) }, "Try again"),
+      h("ul", { class: "tile-warnings" }),
       h("details", { class: "tile-operations" }, h("summary"), h("ol")),
     ),
     h(
@@ -178,6 +179,7 @@ function fill(tile, picture, place) {
   find(".tile-picture").setAttribute("aria-label", `Compare ${file.name} before and after`);
   find(".tool-earlier").setAttribute("aria-disabled", String(place === 0));
   find(".tool-later").setAttribute("aria-disabled", String(place === pictures.value.length - 1));
+  warnings(find(".tile-warnings"), prepared.parts);
   operations(find(".tile-operations"), prepared.parts);
 }
 
@@ -203,8 +205,20 @@ function facts({ id, file, prepared }) {
   return [
     h("span", {}, sizes),
     h("span", {}, `${bytes(original.size_bytes)} \u2192 ${bytes(sum(prepared.parts.map((part) => part.blob.size)))}`),
-    h("span", {}, `${count(tokens)} tokens${cost === undefined ? "" : `, ${money(cost)}`}`),
+    h("span", {}, `${counted(tokens, "token")}${cost === undefined ? "" : `, ${money(cost)}`}`),
   ];
+}
+
+/**
+ * What one should know before sending; pages that have the same said of them say it once.
+ *
+ * @param {HTMLElement} list
+ * @param {import("./pictures.js").Part[]} parts
+ */
+function warnings(list, parts) {
+  const messages = parts.flatMap((part) => part.report.warnings.map((/** @type {any} */ each) => each.message));
+  listed(list, [...new Set(messages)].map(sentence));
+  show(list, messages.length > 0);
 }
 
 /**
@@ -212,15 +226,17 @@ function facts({ id, file, prepared }) {
  * @param {import("./pictures.js").Part[]} parts
  */
 function operations(details, parts) {
-  const warned = parts.flatMap((part) => part.report.warnings.map((/** @type {any} */ each) => each.message));
-  const done = [...(parts[0]?.report.operations ?? []), ...warned];
+  const done = parts[0]?.report.operations ?? [];
   show(details, parts.length > 0);
   const summary = /** @type {HTMLElement} */ (details.querySelector("summary"));
   setText(summary, done.length === 0 ? "Sent as it is" : counted(done.length, "operation"));
-  const list = /** @type {HTMLElement} */ (details.querySelector("ol"));
-  if (list.childElementCount !== done.length || list.textContent !== done.join("")) {
-    list.replaceChildren(...done.map((operation) => h("li", {}, operation)));
-  }
+  listed(/** @type {HTMLElement} */ (details.querySelector("ol")), done);
+}
+
+/** @param {HTMLElement} list @param {string[]} texts */
+function listed(list, texts) {
+  if (list.childElementCount === texts.length && list.textContent === texts.join("")) return;
+  list.replaceChildren(...texts.map((text) => h("li", {}, text)));
 }
 
 /** @param {Error | null} error */

@@ -93,8 +93,12 @@ export function post(path, form, { type = "json", onUpload, onText, signal } = {
   });
 }
 
-/** @param {string} text */
-function sentence(text) {
+/**
+ * The text with a capital at its beginning and a full stop at its end.
+ *
+ * @param {string} text
+ */
+export function sentence(text) {
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }
 

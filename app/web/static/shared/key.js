@@ -3,6 +3,7 @@
 import { byId, h } from "./elements.js";
 
 const NAME = "vision-proxy.key";
+const SENDABLE = /^[\x21-\x7e]+$/; // what a header can hold
 
 /** @type {Set<() => void>} */
 const watchers = new Set();
@@ -53,7 +54,12 @@ function keyDialog() {
   });
   const save = (/** @type {Event} */ event) => {
     event.preventDefault();
-    if (input.value.trim() !== "") keep(input.value.trim());
+    const key = input.value.trim();
+    if (key !== "" && !SENDABLE.test(key)) {
+      byId("key-reason").textContent = "a key has plain letters, digits and signs alone, without a space between";
+      return;
+    }
+    if (key !== "") keep(key);
     close();
   };
   const forget = () => {

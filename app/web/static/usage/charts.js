@@ -5,7 +5,8 @@ import { count, counted, money } from "../shared/format.js";
 
 /** @typedef {{name: string, cost_usd: number, requests: number, images: number}} Row */
 
-const WIDTH = 960;
+const LEAST_WIDTH = 280;
+const LABEL_WIDTH = 110;
 const HEIGHT = 220;
 const LEFT = 64;
 const BOTTOM = 24;
@@ -15,12 +16,14 @@ const TOP = 12;
  * A bar for each day.
  *
  * @param {Row[]} rows in order
+ * @param {number} room how wide it will be shown, so that its letters are as large as all others
  * @returns {HTMLElement}
  */
-export function dayChart(rows) {
+export function dayChart(rows, room) {
   if (rows.length === 0) return h("p", { class: "note" }, "Nothing yet.");
+  const width = Math.max(room, LEAST_WIDTH);
   const most = niceAbove(Math.max(...rows.map((row) => row.cost_usd)));
-  const step = (WIDTH - LEFT) / rows.length;
+  const step = (width - LEFT) / rows.length;
   const height = (/** @type {number} */ usd) => (usd / most) * (HEIGHT - TOP - BOTTOM);
   const bars = rows.map((row, index) => {
     const tall = height(row.cost_usd);
@@ -33,16 +36,16 @@ export function dayChart(rows) {
     return svg(
       "g",
       {},
-      svg("line", { x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+      svg("line", { x1: LEFT, x2: width, y1: y, y2: y }),
       svg("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, money(most * share)),
     );
   });
   const chart = svg(
     "svg",
-    { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Cost by day, ${summary(rows)}` },
+    { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `Cost by day, ${summary(rows)}` },
     ...grid,
     ...bars,
-    ...labels(rows, step),
+    ...labels(rows, step, width / LABEL_WIDTH),
   );
   return h("div", {}, chart, asTable("Day", rows));
 }
@@ -95,9 +98,9 @@ function asTable(kind, rows) {
   );
 }
 
-/** @param {Row[]} rows @param {number} step */
-function labels(rows, step) {
-  const every = Math.ceil(rows.length / 8);
+/** @param {Row[]} rows @param {number} step @param {number} most */
+function labels(rows, step, most) {
+  const every = Math.ceil(rows.length / most);
   return rows.flatMap((row, index) =>
     index % every === 0
       ? [svg("text", { x: LEFT + (index + 0.5) * step, y: HEIGHT - 6, "text-anchor": "middle" }, row.name.slice(5))]

@@ -53,6 +53,14 @@ export async function loadLedger(signal) {
   draw();
 }
 
+/** Shows nothing, and forgets the keys. */
+export function clearLedger() {
+  entries = [];
+  nextPage = null;
+  nameKeys([]);
+  draw();
+}
+
 async function loadOlder() {
   const body = await page(nextPage);
   entries = [...entries, ...body.requests];

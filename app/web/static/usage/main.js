@@ -4,9 +4,9 @@ import { ApiError } from "../shared/api.js";
 import { announceSandbox } from "../shared/announce.js";
 import { byId, show } from "../shared/elements.js";
 import { askForKey, onKey, startKeyEntry } from "../shared/key.js";
-import { loadLedger, nameKeys, startLedger } from "./ledger.js";
+import { clearLedger, loadLedger, nameKeys, startLedger } from "./ledger.js";
 import { span, startSpan } from "./span.js";
-import { drawSums } from "./sums.js";
+import { clearSums, drawSums } from "./sums.js";
 
 /** @type {AbortController | null} */
 let loading = null;
@@ -14,7 +14,10 @@ let loading = null;
 startKeyEntry();
 startLedger(load, tell);
 span.watch(load);
-onKey(load);
+onKey(() => {
+  clear();
+  void load();
+});
 void announceSandbox();
 startSpan();
 
@@ -27,8 +30,15 @@ async function load() {
     nameKeys(await drawSums(signal));
     await loadLedger(signal);
   } catch (error) {
-    if (!signal.aborted) tell(/** @type {Error} */ (error));
+    if (signal.aborted) return;
+    clear(); // what was shown is of another key or another span
+    tell(/** @type {Error} */ (error));
   }
+}
+
+function clear() {
+  clearSums();
+  clearLedger();
 }
 
 /** @param {Error} error */

@@ -4,6 +4,8 @@ import { byId } from "../shared/elements.js";
 import { store } from "../shared/store.js";
 
 const DAY_MS = 86_400_000;
+const MOST_EMPTY_DAYS = 1_100; // three years and a bit: a year that is still being typed is 0002, 739,000 bars ago
+const LAST_DAY = Date.parse("9999-12-30"); // the day after it is the last that the service can name
 
 /** @typedef {{from: string, to: string}} Span days, both inclusive; an empty one is open */
 
@@ -24,12 +26,13 @@ export function query() {
   const parameters = new URLSearchParams();
   const { from, to } = span.value;
   if (from !== "") parameters.set("from", `${from}T00:00:00Z`);
-  if (to !== "") parameters.set("to", new Date(Date.parse(to) + DAY_MS).toISOString());
+  if (to !== "" && Date.parse(to) <= LAST_DAY) parameters.set("to", new Date(Date.parse(to) + DAY_MS).toISOString());
   return parameters;
 }
 
 /**
- * Every day from the first to the last that is told of, so that a day without requests is seen too.
+ * Every day from the first to the last that is told of, so that a day without requests is seen too; of a very long
+ * span those alone that are told of.
  *
  * @param {string[]} told days that something is known of, in any order
  */
@@ -41,6 +44,7 @@ export function days(told) {
   /** @type {string[]} */
   const all = [];
   if (first === undefined || last === undefined) return all;
+  if ((Date.parse(last) - Date.parse(first)) / DAY_MS > MOST_EMPTY_DAYS) return sorted;
   for (let at = Date.parse(first); at <= Date.parse(last); at += DAY_MS) all.push(dayOf(at));
   return all;
 }

@@ -15,10 +15,15 @@ import { days, query } from "./span.js";
 export async function drawSums(signal) {
   const [byDay, byModel, byKey] = await Promise.all(["day", "model", "key"].map((group) => sums(group, signal)));
   drawTotals(byDay.total);
-  byId("by-day").replaceChildren(dayChart(withEmptyDays(byDay.groups)));
+  byId("by-day").replaceChildren(dayChart(withEmptyDays(byDay.groups), byId("by-day").clientWidth));
   byId("by-model").replaceChildren(namedBars("Model", byModel.groups.map(row)));
   byId("by-key").replaceChildren(namedBars("Key", byKey.groups.map(row)));
   return byKey.groups;
+}
+
+/** Shows nothing. */
+export function clearSums() {
+  for (const id of ["totals", "by-day", "by-model", "by-key"]) byId(id).replaceChildren();
 }
 
 /**
