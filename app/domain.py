@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple, TypeAlias
 
+import pybase64
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """Any JSON value."""
 
@@ -177,20 +179,69 @@ Part: TypeAlias = Page | Tile
 """What a picture is of the file that it came in, where it is not the whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawImage:
-    """A picture as it was received. `media_type` is what the sender called it, which is not believed.
+class Base64:
+    """Bytes that stand as base64 in something kept anyway; let go of when nobody works on them, decoded anew if asked.
 
-    `source_json` is the source object that held it, where its base64 is as the vendor takes it: an untouched picture
-    travels as that very object, so that prompt caches hold.
+    One and the same object until it is let go of.
     """
 
-    data: bytes
+    __slots__ = ("_decoded", "_size_bytes", "_text")
+
+    def __init__(self, text: memoryview, decoded: bytes) -> None:
+        """`decoded` is what `text` stands for, in the standard alphabet, padded."""
+        self._text = text
+        self._size_bytes = len(decoded)
+        self._decoded: bytes | None = decoded
+
+    def __len__(self) -> int:
+        """Of the bytes."""
+        return self._size_bytes
+
+    @property
+    def held(self) -> bool:
+        """Whether they are in memory."""
+        return self._decoded is not None
+
+    def decoded(self) -> bytes:
+        """The bytes."""
+        if self._decoded is None:
+            self._decoded = pybase64.b64decode(self._text, validate=True)
+        return self._decoded
+
+    def let_go(self) -> None:
+        """Give back their memory."""
+        self._decoded = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawImage:
+    """A picture as it was received. `media_type` is what the sender called it, which is not believed."""
+
+    content: bytes | Base64
     source: ImageSource
     name: str | None = None
     media_type: str | None = None
-    source_json: bytes | None = None
     part: Part | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The file."""
+        return self.content.decoded() if isinstance(self.content, Base64) else self.content
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return len(self.content)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes of the memory for itself."""
+        return 0 if isinstance(self.content, Base64) and not self.content.held else len(self.content)
+
+    def let_go(self) -> None:
+        """Give back the memory of what can be had again."""
+        if isinstance(self.content, Base64):
+            self.content.let_go()
 
 
 @dataclass(frozen=True, slots=True)

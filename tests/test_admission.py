@@ -13,6 +13,7 @@ import pytest
 
 from app.domain import RawImage
 from app.upstream.calls import Call
+from app.upstream.pieces import Pieces
 from tests.conftest import ADMIN, StartService
 from tests.figures import Figures, figures_of, of
 
@@ -64,8 +65,10 @@ def answered(connection: socket.socket) -> bytes:
 
 
 def holds_bytes(thing: RawImage | Call) -> bool:
-    data = thing.body if isinstance(thing, Call) else thing.data
-    return data is not None and len(data) > 10_000
+    if isinstance(thing, RawImage):
+        return thing.held_bytes > 10_000
+    body = thing.body
+    return body is not None and (body.held_bytes if isinstance(body, Pieces) else len(body)) > 10_000
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Whole:
         Raises:
             ImageError: `image_undecodable`.
         """
-        if self._upright is None or self._sha256 != facts.sha256:
+        if self._upright is None or not facts.sha256 or self._sha256 != facts.sha256:
             self.forget()
             decoded = _decode_frame(data, facts, None)
             pixels = turn_upright(decoded.pixels, decoded.orientation)

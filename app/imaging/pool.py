@@ -10,9 +10,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 import anyio
 from anyio import to_thread
@@ -34,6 +34,8 @@ Loss: TypeAlias = Literal["deadline", "shortage", "crash", "cancelled"]
 """Why a worker was lost: the job took too long, the machine was short, the codec crashed, nobody waited any more."""
 
 LOSSES: tuple[Loss, ...] = get_args(Loss)
+
+_Found = TypeVar("_Found")
 
 _JOBS_A_WORKER = 200
 """After so many a worker is replaced, so that what codecs leak does not add up."""
@@ -74,7 +76,7 @@ class ImagePool:
 
     async def probe(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]:
         """What each file is, or why it is refused, in the same order. The same object is looked at once."""
-        return await to_thread.run_sync(self._probe_all, pictures) if pictures else []
+        return await to_thread.run_sync(_each_once, self._probe_one, pictures) if pictures else []
 
     async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage:
         """The picture as the plan wants it.
@@ -83,9 +85,11 @@ class ImagePool:
             ImageError: as `app.imaging.render.prepare`; where it would take too much memory or time; `busy`.
         """
         if plan.keep_bytes:
-            kept = await to_thread.run_sync(keep, data, facts, limiter=self._threads)
+            kept = await self._kept(data, facts)
             if kept is not None:
                 return kept
+        if not facts.sha256:
+            facts = replace(facts, sha256=await to_thread.run_sync(_digest, data, limiter=self._threads))
         memory_bytes = self._memory_for(facts, plan)
         with self._in_flight(plan.target.pixels if facts.format == PDF else facts.size.pixels):
             outcome, made = await self._run(Render(facts, plan), data, memory_bytes)
@@ -94,6 +98,10 @@ class ImagePool:
         return PreparedImage(
             made, outcome.media_type, outcome.size, outcome.operations, outcome.notices, outcome.sha256
         )
+
+    async def digests(self, pictures: Sequence[bytes]) -> list[str]:
+        """The SHA-256 of each file, in the same order. The same object is looked at once."""
+        return await to_thread.run_sync(_each_once, _digest, pictures) if pictures else []
 
     async def measure_pages(self, data: bytes) -> list[Page]:
         """Every page of a PDF.
@@ -104,7 +112,7 @@ class ImagePool:
         outcome, _ = await self._run(Measure(self._source_limits.max_frames), data, PDF_BYTES)
         if not isinstance(outcome, Measured):
             raise TypeError(outcome)
-        digest = await to_thread.run_sync(lambda: sha256(data).hexdigest(), limiter=self._threads)
+        digest = await to_thread.run_sync(_digest, data, limiter=self._threads)
         count = len(outcome.pages)
         return [Page(number, count, *size, digest) for number, size in enumerate(outcome.pages, 1)]
 
@@ -139,12 +147,10 @@ class ImagePool:
             self._idle.pop().close()
         self._fork_server.close()
 
-    def _probe_all(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]:
-        known: dict[int, ImageFacts | ImageError] = {}
-        for data in pictures:
-            if id(data) not in known:
-                known[id(data)] = self._probe_one(data)
-        return [known[id(data)] for data in pictures]
+    async def _kept(self, data: bytes, facts: ImageFacts) -> PreparedImage | None:
+        if facts.bare:
+            return keep(data, facts)  # a few facts put together: no work for a thread
+        return await to_thread.run_sync(keep, data, facts, limiter=self._threads)
 
     def _probe_one(self, data: bytes) -> ImageFacts | ImageError:
         try:
@@ -243,6 +249,19 @@ class ImagePool:
         self.losses[loss] += 1
         if loss != "cancelled":
             _log.warning("lost an image worker: %s, exit code %s", loss, ending and ending.exit_code)
+
+
+def _each_once(look: Callable[[bytes], _Found], pictures: Sequence[bytes]) -> list[_Found]:
+    """What is found of each file, in order; the same object is looked at once."""
+    found: dict[int, _Found] = {}
+    for data in pictures:
+        if id(data) not in found:
+            found[id(data)] = look(data)
+    return [found[id(data)] for data in pictures]
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
 
 
 def _unheard(waited_s: float) -> None:

@@ -27,15 +27,16 @@ class PreparedImage:
     operations: tuple[str, ...]
     notices: tuple[Notice, ...]
     sha256: str
+    """Of `data`; empty where that is the file as it came, or a part of it, and nobody asked for its digest."""
 
 
 def keep(data: bytes, facts: ImageFacts) -> PreparedImage | None:
     """The file as it is, less its metadata; None where it turns out to be malformed. Decodes nothing."""
-    stripped = strip_metadata(data, facts.format)
+    stripped = data if facts.bare else strip_metadata(data, facts.format)
     if stripped is None:
         return None
     removed = len(data) - len(stripped)
     operations = (f"stripped {removed} bytes of metadata",) if stripped is not data else ()
     notices = tuple(notices_for(facts.size, facts.frames, facts.size, is_text=False))
-    digest = facts.sha256 if stripped is data else sha256(stripped).hexdigest()
+    digest = facts.sha256 if stripped is data or not facts.sha256 else sha256(stripped).hexdigest()
     return PreparedImage(stripped, _MEDIA_TYPES[facts.format.media_type], facts.size, operations, notices, digest)

@@ -2,8 +2,7 @@
 
 import re
 import warnings
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
 from math import ceil
@@ -17,7 +16,7 @@ from app.imaging.formats import ACCEPTED, GIF, JPEG, PDF, PNG, TIFF, WEBP, Forma
 from app.imaging.limits import SourceLimits
 from app.imaging.orient import UPRIGHT, in_file_axes
 from app.imaging.prescan import JpegCoding, count_pages, declared_sizes, jpeg_coding, png_exif
-from app.imaging.strip import jpeg_end
+from app.imaging.strip import jpeg_end, walk_jpeg
 
 Image.MAX_IMAGE_PIXELS = 125_000_000  # refused at twice that, inside openers too; below it our own limit decides
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -53,7 +52,6 @@ class ImageFacts:
     orientation: int
     mode: str
     frames: int
-    sha256: str
     coefficient_bytes: int
     """What the decoder of a JPEG holds until its last scan; 0 where it decodes line by line, and of other formats."""
     keyed: bool
@@ -63,6 +61,10 @@ class ImageFacts:
 
     A JPEG with further pictures behind its first (stereo, gain map) counts: `strip` cuts them off.
     """
+    sha256: str = ""
+    """Of the file; empty until somebody asks for it."""
+    bare: bool = False
+    """Whether it is known to hold nothing that `strip` would take out."""
 
     @property
     def size(self) -> Size:
@@ -103,14 +105,14 @@ def probe(data: bytes, limits: SourceLimits) -> ImageFacts:
         _check_size(Size(*image.size), limits.for_one_scan_jpeg if _in_one_scan(coding) else limits)
         facts = _facts(image, found, data, pages, coding)
     _check_frames(facts.frames, limits)
-    _check_scans(data, found, limits)
-    return facts
+    return replace(facts, bare=_check_scans(data, limits)) if found == JPEG else facts
 
 
 def page_facts(page: Page) -> ImageFacts:
     """The facts of a page, its size in points."""
     size = Size(max(round(page.width_pt), 1), max(round(page.height_pt), 1))
-    return ImageFacts(PDF, size, UPRIGHT, "RGB", 1, page.sha256, coefficient_bytes=0, keyed=False, native=False)
+    digest = page.sha256
+    return ImageFacts(PDF, size, UPRIGHT, "RGB", 1, coefficient_bytes=0, keyed=False, native=False, sha256=digest)
 
 
 def open_image(data: bytes, found: Format) -> Image.Image:
@@ -175,7 +177,6 @@ def _facts(image: Image.Image, found: Format, data: bytes, pages: int | None, co
         orientation=_orientation(image, found, data),
         mode=image.mode,
         frames=frames,
-        sha256=sha256(data).hexdigest(),
         coefficient_bytes=_coefficient_bytes(Size(*image.size), coding),
         keyed="transparency" in image.info,
         native=found in _NATIVE and (frames == 1 or found == JPEG) and _is_plain(image, found, data, coding),
@@ -248,17 +249,22 @@ def _check_frames(frames: int, limits: SourceLimits) -> None:
         raise _too_large(f"more than {limits.max_frames} frames, the limit", frames, limits.max_frames)
 
 
-def _check_scans(data: bytes, found: Format, limits: SourceLimits) -> None:
-    """Nothing, unless a JPEG has so many scans that decoding it would take minutes.
+def _check_scans(data: bytes, limits: SourceLimits) -> bool:
+    """Whether a JPEG is bare, unless it has so many scans that decoding it would take minutes.
 
     Raises:
         ImageError: `image_too_many_pixels`.
     """
-    scans = data.count(_START_OF_SCAN) if found == JPEG else 0
-    if scans > limits.max_jpeg_scans:
-        scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))  # what follows the picture, a film perhaps, has none
+    walked = walk_jpeg(data)
+    if walked is not None:
+        scans = walked.scans
+    else:  # nobody can tell what a decoder makes of it
+        scans = data.count(_START_OF_SCAN)
+        if scans > limits.max_jpeg_scans:
+            scans = data.count(_START_OF_SCAN, 0, jpeg_end(data))
     if scans > limits.max_jpeg_scans:
         raise _too_large(f"{scans} JPEG scans; the limit is {limits.max_jpeg_scans}", scans, limits.max_jpeg_scans)
+    return walked is not None and walked.kept_bytes == len(data)
 
 
 def _too_many_pixels(what: str, pixels: int, limit: int) -> ImageError:

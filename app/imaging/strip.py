@@ -7,6 +7,7 @@ then decoded and encoded anew instead.
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from app.imaging.formats import GIF, JPEG, PNG, WEBP, Format
 
@@ -16,6 +17,8 @@ _WEBP_METADATA_FLAGS = 0x08 | 0x04
 _JPEG_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _JPEG_COMMENT, _JPEG_START_OF_SCAN, _JPEG_END = 0xFE, 0xDA, 0xD9
 _JPEG_JFIF, _JPEG_ADOBE, _JPEG_LAST_APPLICATION = 0xE0, 0xEE, 0xEF
+_JPEG_WITHOUT_LENGTH = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+"""Markers that no segment has; decoders pass over them, each in its own way."""
 _MOST_PARTS = 100_000
 """Of one file, a tenth of a second's worth; honest ones have some thousands."""
 
@@ -35,6 +38,29 @@ def strip_metadata(data: bytes, found: Format) -> bytes | None:
     except (IndexError, ValueError):
         return None
     return data if len(kept) == len(data) else kept
+
+
+class JpegWalk(NamedTuple):
+    """What a walk through the segments of a whole JPEG finds.
+
+    `kept` are the spans that bear on the pixels, one behind the other; `scans` counts those of the first picture.
+    """
+
+    kept: tuple[tuple[int, int], ...]
+    scans: int
+
+    @property
+    def kept_bytes(self) -> int:
+        """How long the file is without everything else."""
+        return sum(end - begin for begin, end in self.kept)
+
+
+def walk_jpeg(data: bytes) -> JpegWalk | None:
+    """What stands in a JPEG; None where it is cut short, malformed, or divided too finely."""
+    try:
+        return _walk_jpeg(data)
+    except (IndexError, ValueError):
+        return None
 
 
 def jpeg_end(data: bytes) -> int:
@@ -59,32 +85,46 @@ def jpeg_end(data: bytes) -> int:
 
 def _jpeg(data: bytes) -> Iterator[bytes]:
     """Every segment but comments and the application segments that do not bear on colour; ends at the end marker."""
-    yield data[:2]
-    at, keeps_profile = 2, False
+    kept = _walk_jpeg(data).kept
+    yield from (data[begin:end] for begin, end in kept) if kept != ((0, len(data)),) else (data,)
+
+
+def _walk_jpeg(data: bytes) -> JpegWalk:
+    kept = [(0, 2)]
+    at, scans, keeps_profile = 2, 0, False
     for _ in range(_MOST_PARTS):
         marker = _expect(data, at, 0xFF)
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte before the marker
             at += 1
             continue
         if marker == _JPEG_END:
-            yield data[at : at + 2]
-            return
+            _keep(kept, at, at + 2)
+            return JpegWalk(tuple(kept), scans)
         end = at + 2 + _number(data, at + 2, 2, "big")
-        if end > len(data):
+        if end > len(data) or marker in _JPEG_WITHOUT_LENGTH:
             raise ValueError
         payload = data[at + 4 : end]
         if payload.startswith(_ICC_FIRST):
             keeps_profile = _STANDARD_SRGB not in payload  # its further segments go, or stay, with the first
         if keeps_profile if payload.startswith(_ICC_ANY) else _jpeg_keeps(marker, payload):
-            yield data[at:end]
+            _keep(kept, at, end)
         at = end
         if marker == _JPEG_START_OF_SCAN:
+            scans += 1
             following = _JPEG_NEXT_MARKER.search(data, end)
             if following is None:
                 raise ValueError
             at = following.start()
-            yield data[end:at]
+            _keep(kept, end, at)
     raise ValueError
+
+
+def _keep(kept: list[tuple[int, int]], begin: int, end: int) -> None:
+    """Add a span, or lengthen the last where it goes on."""
+    if kept[-1][1] == begin:
+        kept[-1] = kept[-1][0], end
+    else:
+        kept.append((begin, end))
 
 
 def _jpeg_keeps(marker: int, payload: bytes) -> bool:

@@ -7,32 +7,19 @@ from app.observe import Observer
 from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.asking import DataQuestion, ask_for_data
+from app.pipeline.base64_text import decode_base64
+from app.pipeline.drop_in import RequestPolicy, from_messages
 from app.pipeline.extracting import DataRequest, Extraction, ExtractionStream, Rendering, extract, stream_extract
+from app.pipeline.json_text import JsonObject, check_text, decode_any, decode_json
+from app.pipeline.lifting import image_too_large
 from app.pipeline.locating import SCHEMA as LOCATE_SCHEMA
 from app.pipeline.locating import Location, ask_where, located, refuse_unseen
-from app.pipeline.message_body import (
-    JsonObject,
-    MessageBody,
-    check_text,
-    decode_any,
-    decode_base64,
-    decode_json,
-    image_too_large,
-)
+from app.pipeline.message_body import MessageBody
 from app.pipeline.models import with_vision
 from app.pipeline.ports import Services
 from app.pipeline.relaying import Relayed, RelayedStream, relay, relay_count, relay_stream
 from app.pipeline.reports import Answer, Estimate, FileFacts, ImageReport, ModelEstimate, SentImage
-from app.pipeline.request import (
-    Picture,
-    Question,
-    RequestPolicy,
-    UnusableImage,
-    VisionRequest,
-    billing_hints,
-    compose,
-    from_messages,
-)
+from app.pipeline.request import Picture, Question, UnusableImage, VisionRequest, billing_hints, compose
 from app.pipeline.room import Room
 from app.pipeline.stopwatch import Stopwatch
 from app.pipeline.unfolding import Unfolding, unfold

@@ -7,7 +7,7 @@ import msgspec
 
 from app.domain import Json
 from app.errors import AppError, ErrorCode
-from app.pipeline.message_body import JsonObject
+from app.pipeline.json_text import JsonObject
 
 _NAMING = ("tools", "fallbacks")
 """Fields whose elements may name models too. Source: `BetaAdvisorTool20260301Param`, `BetaFallbackParam` of

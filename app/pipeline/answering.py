@@ -20,8 +20,8 @@ from app.pipeline.preparing import (
     all_reports,
     plan_images,
     prepare_images,
-    request_bytes,
     request_notices,
+    request_pieces,
 )
 from app.pipeline.ready import COUNT_TOKENS, MESSAGES, Ready, bill, call_mended, ready_to_send, streaming
 from app.pipeline.reports import Answer, Estimate, ImageReport, ModelEstimate, SentImage
@@ -206,7 +206,7 @@ class AnswerStream:
 
 
 async def _counted(request: VisionRequest, images: list[SentImage], services: Services) -> int:
-    call = Call("POST", COUNT_TOKENS, request.headers, body=request_bytes(request, images))
+    call = Call("POST", COUNT_TOKENS, request.headers, body=request_pieces(request, images))
     with told_by_our_ids(request.files):
         reply = await services.upstream.send(call)
     count = reply.json_object().get("input_tokens")

@@ -15,9 +15,10 @@ from app.errors import UpstreamError
 from app.ledger import Claim, RateLimit, Reservation, Settlement, WireAnswer
 from app.pipeline.accounting import bound_of
 from app.pipeline.costing import estimate_tokens
+from app.pipeline.drop_in import RequestPolicy
 from app.pipeline.ports import Services
 from app.pipeline.reports import ImageReport
-from app.pipeline.request import RequestPolicy, VisionRequest
+from app.pipeline.request import VisionRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from app.pipeline.batch_reading import (
     read_one,
     refuse_too_large,
 )
+from app.pipeline.drop_in import RequestPolicy
 from app.pipeline.ports import Services
 from app.pipeline.ready import make_ready
-from app.pipeline.request import RequestPolicy
 
 _LARGE_BYTES = 262_144
 """From this size on JSON is parsed in a thread; less is done sooner than a thread begins."""
@@ -131,4 +131,4 @@ async def _prepare_one(element: msgspec.Raw, policy: RequestPolicy, services: Se
         return _Made(element)
     ready = await make_ready(request, services)
     tally.add(request, ready.image_tokens, ready.images)
-    return _Made(msgspec.json.encode({**members, "params": msgspec.Raw(ready.body)}), ready.image_tokens)
+    return _Made(msgspec.json.encode({**members, "params": msgspec.Raw(ready.body.joined())}), ready.image_tokens)

@@ -20,8 +20,8 @@ from app.pipeline.batch_costing import open_batch_account
 from app.pipeline.batch_preparing import make_ready_batch
 from app.pipeline.batch_reading import BATCHES
 from app.pipeline.batch_results import BatchBill, give_up_batch, results_with_cost, settle_batch
+from app.pipeline.drop_in import RequestPolicy
 from app.pipeline.ports import Services
-from app.pipeline.request import RequestPolicy
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream.calls import Call, Reply
 from app.upstream.event_stream import EventStream

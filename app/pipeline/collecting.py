@@ -100,7 +100,7 @@ async def _fetch(request: VisionRequest, services: Services) -> tuple[RawImage |
 
 
 def _size_bytes(image: RawImage | RemoteImage) -> int:
-    return len(image.data) if isinstance(image, RawImage) else 0
+    return image.size_bytes if isinstance(image, RawImage) else 0
 
 
 def _too_much(actual: int, limit: int) -> ImageError:

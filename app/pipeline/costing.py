@@ -129,4 +129,4 @@ def _usage(hints: Usage, input_tokens: int, output_tokens: int) -> Mapping[str, 
 
 
 def _has_tools(request: VisionRequest) -> bool:
-    return any(b'"tools":' in part for part in request.body.segments if isinstance(part, bytes))
+    return request.body.mentions(b'"tools"')

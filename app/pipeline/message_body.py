@@ -1,81 +1,37 @@
 """A Messages request as bytes with holes where its pictures stand: the one currency of the pipeline.
 
 Everything but the `source` of an image block is kept as the bytes that came in, so that unknown fields, the order of
-keys and the spelling of numbers survive, and so that megabytes of base64 are never parsed as JSON twice.
+keys and the spelling of numbers survive, and so that what nobody changed is sent on without being copied.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import msgspec
-import pybase64
 
-from app.domain import Json, RawImage, RemoteImage, UrlMode
-from app.errors import AppError, ErrorCode, ImageError
+from app.upstream.pieces import Pieces
 
-JsonObject: TypeAlias = dict[str, msgspec.Raw]
-"""A JSON object whose values are still bytes."""
-
-_Kind = TypeVar("_Kind")
-
-_MAX_DEPTH = 32
-_MAX_BLOCKS = 100_000
-"""As many messages as the vendor takes; blocks are held to it too. Source: its documents, /api/messages, 2026-08."""
-
-_MAX_BRACES = 5 * _MAX_BLOCKS
-"""Braces are counted before anything is decoded; a block may hold a few objects of its own."""
-
-_MARKS = re.compile(rb'"image"|"document"|"file_id"|\\u00')
-"""JSON without any of these holds no picture and no file; the last is a letter of the others as an escape."""
-
-_MAX_REASON_CHARS = 200
-
-EXACT = b',"transformations":{"oversized_image":"error"}'
-"""Of an image block: the vendor shall refuse a picture rather than scale it down.
-
-Source: https://platform.claude.com/docs/en/build-with-claude/vision-coordinates, seen 2026-08-22.
-"""
+_SHORT_BYTES = 65_536
 
 
-def decode_json(raw: bytes | msgspec.Raw, kind: type[_Kind], expected: str) -> _Kind:
-    """The JSON as a value of that kind.
+class Span(NamedTuple):
+    """A part of the body that came in. In one that is `opaque` nobody looks for words: a long value of base64."""
 
-    Raises:
-        AppError: `invalid_request`, saying what was `expected` and where it is not.
-    """
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"{expected}: {str(error)[:_MAX_REASON_CHARS]}") from None
-    except RecursionError:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"{expected}: it is nested too deep") from None
-
-
-def check_text(body: bytes) -> None:
-    """Nothing, where the body is UTF-8; parts of it are passed on undecoded.
-
-    Raises:
-        AppError: `invalid_request`.
-    """
-    try:
-        if not body.isascii():
-            body.decode()
-    except UnicodeDecodeError as error:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"the body is not UTF-8 at byte {error.start}") from None
-
-
-def decode_any(raw: bytes | msgspec.Raw, expected: str) -> Json:
-    """The JSON as plain values. Raises as `decode_json`."""
-    return cast("Json", decode_json(raw, object, expected))
+    begin: int
+    end: int
+    opaque: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of the source object of picture number `index`, counted from 0."""
+    """The place of the source object of picture number `index`, counted from 0.
+
+    `came` is what stood there, None where that may not travel as it came.
+    """
 
     index: int
+    came: bytes | Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +46,68 @@ class FileSlot:
     bare: bool = False
 
 
-Segment: TypeAlias = bytes | Slot | FileSlot
+Segment: TypeAlias = bytes | Span | Slot | FileSlot
 
 
 @dataclass(frozen=True, slots=True)
 class MessageBody:
-    """Bytes and slots in the order of the wire."""
+    """Bytes and slots in the order of the wire; spans are parts of `original`."""
 
     segments: tuple[Segment, ...]
+    original: bytes = b""
 
     @property
     def text_bytes(self) -> int:
         """The size of everything but the pictures."""
-        return sum(len(segment) for segment in self.segments if isinstance(segment, bytes))
+        return sum(_size(segment) for segment in self.segments)
 
     def mentions(self, word: bytes) -> bool:
         """Whether that stands anywhere outside of the pictures."""
-        return any(word in segment for segment in self.segments if isinstance(segment, bytes))
+        return any(self._holds(segment, word) for segment in self.segments)
 
-    def fill(self, sources: Sequence[bytes]) -> bytes:
-        """The request, with the JSON of each picture's source in its slot."""
-        parts = [sources[part.index] if isinstance(part, Slot) else part for part in self.segments]
-        return b"".join(part for part in parts if isinstance(part, bytes))
+    def _holds(self, segment: Segment, word: bytes) -> bool:
+        if isinstance(segment, Span):
+            return not segment.opaque and self.original.find(word, segment.begin, segment.end) >= 0
+        return isinstance(segment, bytes) and word in segment
+
+    @property
+    def came(self) -> frozenset[int]:
+        """The pictures whose sources may travel as they came, by their index."""
+        return frozenset(part.index for part in self.segments if isinstance(part, Slot) and part.came is not None)
+
+    def fill(self, sources: Sequence[bytes | None]) -> Pieces:
+        """The request, with the JSON of each picture's source in its slot; None is as it came."""
+        parts: list[bytes | Span] = []
+        for segment in self.segments:
+            part = (sources[segment.index] or segment.came) if isinstance(segment, Slot) else segment
+            last = parts[-1] if parts else None
+            if isinstance(part, Span) and isinstance(last, Span) and last.end == part.begin:
+                parts[-1] = Span(last.begin, part.end)
+            elif isinstance(part, (bytes, Span)):
+                parts.append(part)
+        return Pieces(tuple(self._pieces(parts)))
+
+    def _pieces(self, parts: Sequence[bytes | Span]) -> Iterator[bytes | memoryview]:
+        """The parts, so that there are few: what is short is put together."""
+        short: list[bytes | memoryview] = []
+        for part in parts:
+            piece = self._piece(part)
+            if len(piece) < _SHORT_BYTES:
+                short.append(piece)
+                continue
+            if short:
+                yield b"".join(short)
+                short.clear()
+            yield piece
+        if short:
+            yield b"".join(short)
+
+    def _piece(self, part: bytes | Span) -> bytes | memoryview:
+        if not isinstance(part, Span):
+            return part
+        if part.end - part.begin == len(self.original):
+            return self.original
+        return memoryview(self.original)[part.begin : part.end]
 
     @property
     def files(self) -> list[FileSlot]:
@@ -122,7 +118,13 @@ class MessageBody:
         """The same body, each file named by the vendor's id."""
         if not self.files:
             return self
-        return MessageBody(tuple(_named(part, vendor_ids) for part in self.segments))
+        return MessageBody(tuple(_named(part, vendor_ids) for part in self.segments), self.original)
+
+
+def _size(segment: Segment) -> int:
+    if isinstance(segment, Span):
+        return segment.end - segment.begin
+    return len(segment) if isinstance(segment, bytes) else 0
 
 
 def _named(part: Segment, vendor_ids: Mapping[str, str]) -> Segment:
@@ -130,260 +132,3 @@ def _named(part: Segment, vendor_ids: Mapping[str, str]) -> Segment:
         return part
     vendor_id = msgspec.json.encode(vendor_ids[part.file_id])
     return vendor_id if part.bare else b'{"type":"file","file_id":' + vendor_id + b"}"
-
-
-class _Source(msgspec.Struct):
-    """The source of an image block, as far as it says where the picture is."""
-
-    type: str = ""
-    media_type: str | None = None
-    data: str | None = None
-    url: str | None = None
-    file_id: str | None = None
-
-
-@dataclass(slots=True)
-class Lifted:
-    """Segments of JSON text and the pictures lifted out of them so far, in the order in which Claude reads them.
-
-    `urls` says what happens to pictures by URL. `bounded` turns false where a part is met whose tokens nobody can tell
-    beforehand: a document, a picture that the vendor fetches. `numbers` are the places of `images` among all pictures,
-    those that stay with the vendor included, counted from 1. `exact` has the vendor refuse a picture that it would
-    scale down.
-    """
-
-    urls: UrlMode
-    max_image_bytes: int
-    segments: list[Segment] = field(default_factory=list[Segment])
-    images: list[RawImage | RemoteImage] = field(default_factory=list[RawImage | RemoteImage])
-    numbers: list[int] = field(default_factory=list[int])
-    seen: int = 0
-    documents: int = 0
-    blocks: int = 0
-    bounded: bool = True
-    exact: bool = False
-
-    @property
-    def image_end(self) -> bytes:
-        """What stands behind the source of an image block."""
-        return EXACT if self.exact else b""
-
-    def text(self, *parts: bytes) -> None:
-        """Append JSON text."""
-        self.segments.extend(parts)
-
-    def picture(self, image: RawImage | RemoteImage) -> None:
-        """Append the slot of one more picture."""
-        self.seen += 1
-        self.segments.append(Slot(len(self.images)))
-        self.images.append(image)
-        self.numbers.append(self.seen)
-
-    def picture_by_url(self, url: str, name: str | None = None) -> None:
-        """Append one more picture by URL.
-
-        Raises:
-            ImageError: `url_images_off`.
-        """
-        if self.urls == "fetch":
-            self.picture(RemoteImage(url, name))
-        elif self.urls == "passthrough":
-            self.seen += 1
-            self.bounded = False
-            self.text(b'{"type":"url","url":', msgspec.json.encode(url), b"}")
-        else:
-            raise ImageError(
-                ErrorCode.URL_IMAGES_OFF,
-                "pictures by URL are switched off on this service",
-                hint="send the picture's bytes, or let the operator set VISION_PROXY_URL_IMAGES=fetch",
-            ).about(self.seen + 1, name)
-
-    def picture_by_file(self, file_id: str) -> None:
-        """Append the slot of one more picture, uploaded before."""
-        self.seen += 1
-        self.segments.append(FileSlot(file_id, self.seen))
-
-
-def base64_source(media_type: str, data: bytes) -> bytes:
-    """The JSON of an image source; base64 is ASCII and needs no escaping."""
-    return b"".join(
-        (b'{"type":"base64","media_type":"', media_type.encode(), b'","data":"', pybase64.b64encode(data), b'"}')
-    )
-
-
-def decode_base64(text: str) -> bytes:
-    """The bytes of base64 text as people send it: with or without a `data:` prefix, line breaks and padding.
-
-    Raises:
-        ImageError: `invalid_base64`.
-    """
-    payload = text
-    if text[:5].lower() == "data:":
-        header, comma, payload = text.partition(",")
-        if not comma or not header.lower().endswith(";base64"):
-            raise ImageError(
-                ErrorCode.INVALID_BASE64, "the data: URI is not base64", hint="send data:image/png;base64,AAAA..."
-            )
-    strict = _decode_strictly(payload)
-    if strict is not None:
-        return strict
-    compact = "".join(payload.split()).rstrip("=")
-    lenient = _decode_strictly(compact + "=" * (-len(compact) % 4))
-    if lenient is None:
-        raise ImageError(
-            ErrorCode.INVALID_BASE64,
-            f"{len(payload)} characters that are not base64",
-            actual=len(payload),
-            hint="use the standard alphabet (A-Z a-z 0-9 + /), without a URL or a file path",
-        )
-    return lenient
-
-
-def _decode_strictly(text: str) -> bytes | None:
-    """The bytes of base64 as the vendor takes it; None where it is anything else."""
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        return None
-
-
-def may_hold_pictures(text: bytes | msgspec.Raw) -> bool:
-    """Whether JSON could hold a picture or a file; most does not, and need not be looked into."""
-    return _MARKS.search(memoryview(text)) is not None
-
-
-def image_too_large(actual: int, limit: int) -> ImageError:
-    """The refusal of a picture of too many bytes."""
-    return ImageError(
-        ErrorCode.IMAGE_TOO_LARGE,
-        f"more than {limit} bytes, the limit for one picture",
-        actual=actual,
-        limit=limit,
-        hint="scale the picture down; the operator sets VISION_PROXY_MAX_IMAGE_BYTES",
-    )
-
-
-def lift_messages(raw: msgspec.Raw, into: Lifted) -> int:
-    """Append the messages of an array to `into`, every image source replaced by a slot, at any depth; gives how many.
-
-    Call `refuse_too_many` first.
-
-    Raises:
-        AppError: `invalid_request` where this is not an array of messages.
-        ImageError: `invalid_base64`, `url_images_off`, `file_not_found`, naming the picture.
-    """
-    messages = decode_json(raw, list[JsonObject], "messages must be an array of objects")
-    for number, message in enumerate(messages):
-        if number:
-            into.text(b",")
-        _lift_object(message, into, 0)
-    return len(messages)
-
-
-def refuse_too_many(text: bytes) -> None:
-    """Nothing, unless there are so many objects that taking them apart would hold up everybody else.
-
-    Raises:
-        AppError: `invalid_request`.
-    """
-    if text.count(b"{") > _MAX_BRACES:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
-
-
-def _lift_object(value: JsonObject, into: Lifted, depth: int) -> None:
-    """Append one message, block or source, looking into its `content`."""
-    if depth > _MAX_DEPTH:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"content is nested more than {_MAX_DEPTH} deep", limit=_MAX_DEPTH)
-    into.blocks += 1
-    kind = decode_any(value["type"], "type must be a text") if "type" in value else None
-    into.documents += kind == "document"
-    into.bounded = into.bounded and kind not in ("document", "container_upload")
-    into.text(b"{")
-    for number, (key, item) in enumerate(value.items()):
-        into.text(b"," if number else b"", msgspec.json.encode(key), b":")
-        _lift_member(kind, key, item, into, depth)
-    into.text(into.image_end if kind == "image" and "transformations" not in value else b"", b"}")
-
-
-def _lift_member(kind: Json, key: str, item: msgspec.Raw, into: Lifted, depth: int) -> None:
-    """Append the value of one member of an object of that `type`."""
-    if kind == "image" and key == "source":
-        _lift_source(item, into)
-    elif kind == "document" and key == "source" and _opens_with(item, b"{"):
-        _lift_document(item, into, depth)
-    elif kind == "container_upload" and key == "file_id":
-        into.segments.append(FileSlot(decode_json(item, str, "file_id must be a text"), bare=True))
-    elif key == "content" and _opens_with(item, b"["):
-        _lift_array(item, into, depth)
-    else:
-        into.text(bytes(item))
-
-
-def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
-    """Append an array of blocks; one that can hold no picture as the bytes it is."""
-    if not may_hold_pictures(raw):
-        into.text(bytes(raw))
-        return
-    items = _items(raw)
-    if into.blocks + len(items) > _MAX_BLOCKS:
-        raise AppError(ErrorCode.INVALID_REQUEST, f"more than {_MAX_BLOCKS} messages and blocks", limit=_MAX_BLOCKS)
-    into.text(b"[")
-    for number, item in enumerate(items):
-        into.text(b"," if number else b"")
-        if isinstance(item, dict):
-            _lift_object(item, into, depth + 1)
-        else:
-            into.text(bytes(item))
-    into.text(b"]")
-
-
-def _items(raw: msgspec.Raw) -> Sequence[JsonObject | msgspec.Raw]:
-    """The blocks of an array; what is no object stays as it is, for the vendor to judge."""
-    try:
-        return msgspec.json.decode(raw, type=list[JsonObject])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        items = decode_json(raw, list[msgspec.Raw], "content must be an array")
-    return [decode_json(item, JsonObject, "a block") if _opens_with(item, b"{") else item for item in items]
-
-
-def _lift_document(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
-    """Append a document's source: a slot where it names a file, its blocks looked into where it holds some."""
-    source = decode_json(raw, _Source, "the source of a document must be an object")
-    if source.type == "file" and source.file_id is not None:
-        into.segments.append(FileSlot(source.file_id))
-    elif source.type == "content":
-        _lift_object(decode_json(raw, JsonObject, "the source of a document must be an object"), into, depth + 1)
-    else:
-        into.text(bytes(raw))
-
-
-def _lift_source(raw: msgspec.Raw, into: Lifted) -> None:
-    """Append the slot of the picture that a source object holds or names."""
-    number = into.seen + 1
-    source = decode_json(raw, _Source, f"image {number}: its source must be an object")
-    if source.type == "base64" and source.data is not None:
-        if len(source.data) // 4 * 3 > into.max_image_bytes + 2:
-            raise image_too_large(len(source.data) // 4 * 3, into.max_image_bytes).about(number, None)
-        into.picture(_image_of(raw, source.data, source.media_type, number))
-    elif source.type == "url" and source.url is not None:
-        into.picture_by_url(source.url)
-    elif source.type == "file" and source.file_id is not None:
-        into.picture_by_file(source.file_id)
-    else:  # of a kind that the vendor may know
-        into.seen += 1
-        into.bounded = False
-        into.text(bytes(raw))
-
-
-def _image_of(raw: msgspec.Raw, data: str, media_type: str | None, number: int) -> RawImage:
-    strict = _decode_strictly(data)
-    if strict is not None:
-        return RawImage(strict, "message", media_type=media_type, source_json=bytes(raw))
-    try:
-        return RawImage(decode_base64(data), "message", media_type=media_type)
-    except ImageError as error:
-        raise error.about(number, None) from error
-
-
-def _opens_with(raw: msgspec.Raw, bracket: bytes) -> bool:
-    return memoryview(raw)[:1].tobytes() == bracket

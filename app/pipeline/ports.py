@@ -47,6 +47,7 @@ class Imaging(Protocol):
     """Reads headers and works on pixels, off the event loop."""
 
     async def probe(self, pictures: Sequence[bytes]) -> list[ImageFacts | ImageError]: ...  # noqa: D102
+    async def digests(self, pictures: Sequence[bytes]) -> list[str]: ...  # noqa: D102
     async def prepare(self, data: bytes, facts: ImageFacts, plan: ImagePlan) -> PreparedImage: ...  # noqa: D102
     async def measure_pages(self, data: bytes) -> list[Page]: ...  # noqa: D102
     async def ready(self) -> bool: ...  # noqa: D102

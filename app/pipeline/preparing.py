@@ -11,13 +11,14 @@ from app.imaging.plan import MANY_IMAGES, ImagePlan, bounds_for, plan_image, tig
 from app.imaging.prepared import PreparedImage
 from app.imaging.probe import ImageFacts, page_facts
 from app.imaging.tokens import billed_tokens, seen_size
+from app.pipeline.base64_text import base64_source
 from app.pipeline.collecting import first_error
-from app.pipeline.message_body import base64_source
 from app.pipeline.ports import Services
 from app.pipeline.reports import FileFacts, ImageReport, SentImage
 from app.pipeline.request import StoredPicture, VisionRequest
 from app.pipeline.sharing import fair_shares
 from app.pipeline.spilling import Spill, file_source, largest_until_fit
+from app.upstream.pieces import Pieces
 
 MAX_REQUEST_BYTES = 32_000_000
 """Of one request's JSON. The documents say "32 MB"; whether 10^6 or 2^20 is not known, so the smaller is kept.
@@ -58,12 +59,12 @@ async def plan_images(request: VisionRequest, services: Services) -> tuple[Model
     probed = await _facts(images, services)
     for raw, found in zip(images, probed, strict=True):
         if isinstance(found, ImageError):
-            services.observer.image("unknown", "refused", 0, len(raw.data), 0)
+            services.observer.image("unknown", "refused", 0, raw.size_bytes, 0)
     facts = _all_usable(probed, images, request.numbers)
     bounds = bounds_for(model, request.detail, request.max_image_tokens, request.picture_count, steady=request.steady)
     planned: list[PlannedImage] = []
     for index, (raw, known) in enumerate(zip(images, facts, strict=True)):
-        plan = plan_image(known, len(raw.data), bounds, raw.part)
+        plan = plan_image(known, raw.size_bytes, bounds, raw.part)
         tokens = billed_tokens(plan.target, model.tier)
         planned.append(PlannedImage(index, request.numbers[index], raw, known, plan, tokens))
     return model, planned
@@ -92,9 +93,11 @@ async def prepare_images(
             into its share.
     """
     with services.observer.step("normalize"):
+        planned = await _with_digests(planned, services, every=request.digests)
         prepared = await _prepare_all(planned, services)
         files = await _spilled(request, prepared, spill) if spill is not None else {}
         over = _reduced(request, planned, prepared, files)
+        over = await _with_digests(over, services, every=request.digests)
         again = await _prepare_all(over, services)
     for image, result in zip(over, again, strict=True):
         prepared[image.index] = result
@@ -106,6 +109,17 @@ async def prepare_images(
     ]
 
 
+async def _with_digests(planned: Sequence[PlannedImage], services: Services, *, every: bool) -> list[PlannedImage]:
+    """The same pictures; those that take pixel work, which is remembered by them, or all have their digests."""
+    without = [image for image in planned if not image.facts.sha256 and (every or not image.plan.keep_bytes)]
+    digests = await services.imaging.digests([image.raw.data for image in without])
+    found = {image.index: digest for image, digest in zip(without, digests, strict=True)}
+    return [
+        replace(image, facts=replace(image.facts, sha256=found[image.index])) if image.index in found else image
+        for image in planned
+    ]
+
+
 async def _spilled(request: VisionRequest, prepared: Sequence[PreparedImage], spill: Spill) -> dict[int, str]:
     """The ids of the pictures that went to the vendor as files, by their index; none where all fit into the body."""
     sizes = [_base64_chars(len(image.data)) for image in prepared]
@@ -114,18 +128,24 @@ async def _spilled(request: VisionRequest, prepared: Sequence[PreparedImage], sp
     return dict(zip(taken, ids, strict=False))
 
 
-def request_bytes(request: VisionRequest, images: Sequence[SentImage]) -> bytes:
-    """The JSON that goes to Claude."""
-    return request.body.fill([_source(raw, image) for raw, image in zip(request.images, images, strict=True)])
+def request_pieces(request: VisionRequest, images: Sequence[SentImage]) -> Pieces:
+    """The JSON that goes to Claude: of each picture the very source that came where nothing of it had to change."""
+    came = request.body.came
+    return request.body.fill(
+        [
+            None if index in came and _is_untouched(raw, image) else _source(image)
+            for index, (raw, image) in enumerate(zip(request.images, images, strict=True))
+        ]
+    )
 
 
-def _source(raw: RawImage | RemoteImage, image: SentImage) -> bytes:
-    """The JSON of a picture's source; the very object that came where nothing of it had to change."""
-    if image.file_id is not None:
-        return file_source(image.file_id)
-    if isinstance(raw, RawImage) and image.data is raw.data and image.media_type == raw.media_type:
-        return raw.source_json or base64_source(image.media_type, image.data)
-    return base64_source(image.media_type, image.data)
+def _is_untouched(raw: RawImage | RemoteImage, image: SentImage) -> bool:
+    same = isinstance(raw, RawImage) and image.data is raw.data and image.media_type == raw.media_type
+    return same and image.file_id is None
+
+
+def _source(image: SentImage) -> bytes:
+    return base64_source(image.media_type, image.data) if image.file_id is None else file_source(image.file_id)
 
 
 def all_reports(request: VisionRequest, model: Model, images: Sequence[SentImage]) -> tuple[ImageReport, ...]:
@@ -215,7 +235,10 @@ async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> l
     try:
         async with anyio.create_task_group() as tasks:
             for image in planned:
-                tasks.start_soon(one, image)
+                if image.plan.keep_bytes and image.facts.bare:
+                    await one(image)  # nothing to do
+                else:
+                    tasks.start_soon(one, image)
     except* ImageError as group:
         raise first_error(group) from group
     return [results[image.index] for image in planned]
@@ -226,7 +249,7 @@ def _tell(image: PlannedImage, result: PreparedImage | None, services: Services)
     size_bytes = 0 if result is None else len(result.data)
     outcome = "refused" if result is None else "untouched" if result.data is image.raw.data else "prepared"
     services.observer.image(
-        image.facts.format.media_type, outcome, image.facts.size.pixels, len(image.raw.data), size_bytes
+        image.facts.format.media_type, outcome, image.facts.size.pixels, image.raw.size_bytes, size_bytes
     )
 
 
@@ -265,7 +288,7 @@ def _reduced(
         )
     shares = fair_shares(sizes, budget)
     return [
-        replace(image, plan=tightened(image.plan, len(image.raw.data), image.plan.target, share // 4 * 3))
+        replace(image, plan=tightened(image.plan, image.raw.size_bytes, image.plan.target, share // 4 * 3))
         for image, size, share in zip(planned, sizes, shares, strict=True)
         if size > share
     ]
@@ -286,7 +309,7 @@ def _sent(
         name=raw.name,
         source=raw.source,
         part=raw.part,
-        original=FileFacts(facts.format.media_type, facts.size, len(raw.data), facts.sha256),
+        original=FileFacts(facts.format.media_type, facts.size, raw.size_bytes, facts.sha256),
         seen=seen_size(result.size, model.tier),
         sent=FileFacts(result.media_type, result.size, len(result.data), result.sha256),
         via="base64" if file_id is None else "file",

@@ -22,8 +22,8 @@ from app.pipeline.preparing import (
     all_reports,
     plan_images,
     prepare_images,
-    request_bytes,
     request_notices,
+    request_pieces,
 )
 from app.pipeline.reports import ImageReport
 from app.pipeline.request import VisionRequest
@@ -31,6 +31,7 @@ from app.pipeline.spilling import Spill
 from app.pipeline.stopwatch import Stopwatch
 from app.upstream.calls import Call
 from app.upstream.event_stream import EventStream
+from app.upstream.pieces import Pieces
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -53,7 +54,7 @@ class Ready:
     model: Model
     planned: Sequence[PlannedImage]
     images: tuple[ImageReport, ...]
-    body: bytes
+    body: Pieces
     notices: tuple[Notice, ...]
     account: Account | None = None
     spill: Spill | None = None
@@ -66,12 +67,12 @@ class Ready:
     @property
     def held_bytes(self) -> int:
         """What it takes while it is being sent: its body, and the pictures it was made from, for a second attempt."""
-        kept = {id(image.raw.data): len(image.raw.data) for image in self.planned}
-        return len(self.body) + sum(kept.values())
+        kept = {id(image.raw.content): image.raw.held_bytes for image in self.planned}
+        return self.body.held_bytes + sum(kept.values())
 
     def without_bytes(self) -> "Ready":
         """The same once it has been sent, for those who tell what it cost."""
-        return replace(self, request=self.request.without_bytes(), planned=(), body=b"")
+        return replace(self, request=self.request.without_bytes(), planned=(), body=Pieces(()))
 
     @property
     def rate_limits(self) -> tuple[RateLimit, ...]:
@@ -149,7 +150,7 @@ async def make_ready(
     refuse_above_cap(model, request, tokens, services)
     if account is not None:
         await account.reserve(model, tokens)
-    first = Ready(request, model, planned, (), b"", request_notices(request, model), account, spill)
+    first = Ready(request, model, planned, (), Pieces(()), request_notices(request, model), account, spill)
     ready = await _prepared(first, planned, services)
     if request.room is not None:
         await request.room.send(ready.held_bytes)
@@ -241,13 +242,13 @@ def _mended(ready: Ready, error: UpstreamError) -> tuple[list[PlannedImage], str
 
 def _within_side(image: PlannedImage, side_px: int, model: Model) -> PlannedImage:
     target = shrink_to_fit(image.plan.target, Bounds(_UNBOUNDED, _UNBOUNDED, side_px))
-    plan = tightened(image.plan, len(image.raw.data), target, image.plan.max_bytes)
+    plan = tightened(image.plan, image.raw.size_bytes, target, image.plan.max_bytes)
     return replace(image, plan=plan, tokens=billed_tokens(target, model.tier))
 
 
 def _within_bytes(image: PlannedImage, max_bytes: int) -> PlannedImage:
     least = min(max_bytes, image.plan.max_bytes)
-    return replace(image, plan=tightened(image.plan, len(image.raw.data), image.plan.target, least))
+    return replace(image, plan=tightened(image.plan, image.raw.size_bytes, image.plan.target, least))
 
 
 async def _prepared(ready: Ready, planned: Sequence[PlannedImage], services: Services) -> Ready:
@@ -257,4 +258,7 @@ async def _prepared(ready: Ready, planned: Sequence[PlannedImage], services: Ser
     reports = all_reports(request, model, images)
     if ready.account is not None:
         ready.account.prepared(reports)
-    return replace(ready, planned=planned, images=reports, body=request_bytes(request, images))
+    body = request_pieces(request, images)
+    for image in planned:
+        image.raw.let_go()
+    return replace(ready, planned=planned, images=reports, body=body)

@@ -9,6 +9,7 @@ from app.pipeline.costing import MAX_COMPLAINT_BYTES
 from app.pipeline.preparing import MAX_REQUEST_BYTES
 from app.pipeline.ready import Ready
 from app.schemas import Fault
+from app.upstream.pieces import Pieces
 
 _END = b"]}"
 """How the body of every native request ends: its messages, then nothing."""
@@ -24,12 +25,13 @@ def repaired(ready: Ready, text: str, faults: Sequence[Fault]) -> Ready | None:
         {"role": "user", "content": _complaint(faults)},
     ]
     more = b",".join(msgspec.json.encode(turn) for turn in turns)
-    if not ready.body.endswith(_END) or len(ready.body) + len(more) + 1 > MAX_REQUEST_BYTES:
+    asked = ready.body.joined()
+    if not asked.endswith(_END) or len(asked) + len(more) + 1 > MAX_REQUEST_BYTES:
         return None
-    body = ready.body.removesuffix(_END) + b"," + more + _END
+    body = asked.removesuffix(_END) + b"," + more + _END
     if ready.request.stream:
         body = body.replace(b'"stream":true,', b"", 1)  # `compose` wrote it, before anything that the caller wrote
-    return replace(ready, body=body)
+    return replace(ready, body=Pieces((body,)))
 
 
 def _complaint(faults: Sequence[Fault]) -> str:

@@ -22,27 +22,13 @@ from app.domain import (
 )
 from app.errors import AppError, ErrorCode, ImageError
 from app.ledger import Claim
-from app.pipeline.allowing import named_models, refuse_other_models
-from app.pipeline.message_body import (
-    JsonObject,
-    Lifted,
-    MessageBody,
-    check_text,
-    decode_any,
-    decode_json,
-    lift_messages,
-    may_hold_pictures,
-    refuse_too_many,
-)
+from app.pipeline.json_text import JsonObject, decode_any, decode_json
+from app.pipeline.lifting import Lifted, lift_messages, refuse_too_many
+from app.pipeline.message_body import MessageBody
 from app.pipeline.room import Room
 
 OWN_FIELDS = frozenset({"model", "max_tokens", "messages", "system", "stream", "stop_sequences", "thinking"})
 """Messages fields that the native endpoints have under the same name; `extra` may not say them a second time."""
-
-_LONGEST_SCALAR = 400
-
-_MOST_OUTPUT_TOKENS = 10_000_000
-"""More than any model gives; keeps sums of money within what a number can say."""
 
 _BOUNDED_EXTRA = frozenset(
     {
@@ -127,6 +113,8 @@ class VisionRequest:
     """The memory that its bytes take."""
     exact_sizes: bool = False
     """Whether the model has to see each picture as it is sent."""
+    digests: bool = True
+    """Whether somebody will read the digests of its pictures."""
 
     def without_bytes(self) -> "VisionRequest":
         """The same once it has been sent: what is left are facts."""
@@ -182,7 +170,7 @@ def compose(
         AppError: `no_image`, or `invalid_request` where `extra` repeats a field.
         ImageError: a picture in `messages` that cannot be used.
     """
-    lifted = Lifted(urls, max_image_bytes, bounded=_is_bounded(question.extra), exact=question.exact_sizes)
+    lifted = Lifted(urls, max_image_bytes, bounded=is_bounded(question.extra), exact=question.exact_sizes)
     lifted.text(b"{", *_fields(question, counting=counting), b'"messages":[')
     if question.messages is not None:
         refuse_too_many(bytes(question.messages))
@@ -223,98 +211,6 @@ def _add(image: Picture, to: Lifted) -> None:
         to.picture(image)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPolicy:
-    """What the operator and the caller's key allow a drop-in request."""
-
-    owner: str
-    url_mode: UrlMode
-    max_image_bytes: int
-    max_fetched_bytes: int
-    steady: bool
-    spenders: tuple[Spender, ...] = ()
-    endpoint: str = ""
-    request_id: str = ""
-    models: frozenset[str] | None = None
-    claim: Claim | None = None
-    """Of a whole batch."""
-    room: Room | None = None
-
-
-def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
-    """A body of `/v1/messages` with its pictures lifted out; one without pictures stays the very bytes that came.
-
-    Any `cache_control` makes it steady, for then a picture that changes is paid for again.
-
-    Raises:
-        AppError: `invalid_request` where this is no JSON object with an array of messages; `model_not_allowed`.
-        ImageError: a picture that is not base64.
-    """
-    check_text(body)
-    fields = decode_json(body, JsonObject, "the body must be a JSON object")
-    model, max_tokens, stream = (_scalar(fields.get(name)) for name in ("model", "max_tokens", "stream"))
-    refuse_other_models(model, fields, policy.models)
-    lifted = Lifted("fetch" if policy.url_mode == "fetch" else "passthrough", policy.max_image_bytes)
-    if may_hold_pictures(body):
-        refuse_too_many(body)
-        _lift_body(fields, lifted)
-    touched = any(not isinstance(segment, bytes) for segment in lifted.segments)
-    message_body = MessageBody(tuple(lifted.segments) if touched else (body,))
-    output_tokens = _output_tokens(max_tokens) if "max_tokens" in fields else 0
-    hints = billing_hints(fields, message_body)
-    return VisionRequest(
-        model=model if isinstance(model, str) else "",
-        body=message_body,
-        images=tuple(lifted.images),
-        numbers=tuple(lifted.numbers),
-        picture_count=lifted.seen,
-        document_count=lifted.documents,
-        labels={},
-        max_tokens=output_tokens or 0,
-        other_models=frozenset(named_models(fields)),
-        stream=stream is True,
-        billed_as=hints,
-        headers=headers,
-        query=query,
-        owner=policy.owner,
-        spenders=policy.spenders,
-        endpoint=policy.endpoint,
-        request_id=policy.request_id,
-        url_mode=policy.url_mode,
-        max_fetched_bytes=policy.max_fetched_bytes,
-        bounded=lifted.bounded and output_tokens is not None and _is_foreseeable(fields),
-        steady=policy.steady or message_body.mentions(b'"cache_control"'),
-        room=policy.room,
-    )
-
-
-def _scalar(raw: msgspec.Raw | None) -> Json:
-    """A small value; None for anything else, which the vendor shall judge."""
-    return None if raw is None or len(bytes(raw)) > _LONGEST_SCALAR else decode_any(raw, "the body must be JSON")
-
-
-def _output_tokens(asked: Json) -> int | None:
-    """How many the request asks for, as far as any model could give them; None where only the vendor can tell.
-
-    It may take "100" or 100.0 for a number; what it refuses for certain must be no number that money cannot be told in.
-    """
-    return min(max(asked, 0), _MOST_OUTPUT_TOKENS) if type(asked) is int else None  # true is an int to Python
-
-
-def _lift_body(fields: JsonObject, into: Lifted) -> None:
-    """Append the whole request to `into`, the pictures of its messages replaced by slots."""
-    into.text(b"{")
-    for number, (name, value) in enumerate(fields.items()):
-        into.text(b"," if number else b"", msgspec.json.encode(name), b":")
-        if name == "messages":
-            into.text(b"[")
-            lift_messages(value, into)
-            into.text(b"]")
-        else:
-            into.text(bytes(value))
-    into.text(b"}")
-
-
 def billing_hints(extra: JsonObject, body: MessageBody) -> Usage:
     """What the request says of its own price: `speed`, `inference_geo`, and whether it may write to the cache.
 
@@ -335,7 +231,7 @@ class _Tool(msgspec.Struct):
     type: str = "custom"
 
 
-def _is_bounded(extra: JsonObject) -> bool:
+def is_bounded(extra: JsonObject) -> bool:
     """Whether the fields of `extra` leave the cost foreseeable: no tool that the vendor runs, nothing unknown."""
     if not _BOUNDED_EXTRA.issuperset(extra):
         return False
@@ -343,14 +239,6 @@ def _is_bounded(extra: JsonObject) -> bool:
         return True
     tools = decode_json(extra["tools"], list[_Tool], "extra.tools must be an array of tools")
     return all(tool.type == "custom" for tool in tools)
-
-
-def _is_foreseeable(fields: JsonObject) -> bool:
-    """The same of a whole Messages body, whose oddities are the vendor's to refuse."""
-    try:
-        return _is_bounded({name: value for name, value in fields.items() if name not in OWN_FIELDS})
-    except AppError:
-        return False
 
 
 def _fields(question: Question, *, counting: bool) -> list[bytes]:

@@ -9,6 +9,7 @@ import msgspec
 from app.domain import SANDBOX_HEADER, Json
 from app.upstream.failures import unreadable
 from app.upstream.message import JsonObject
+from app.upstream.pieces import Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     query: str = ""
-    body: bytes | None = None
+    body: bytes | Pieces | None = None
     upload: Upload | None = None
     resend: bool = True
     """Whether it may be sent again where it is not known if it arrived; false where that could cost a fortune."""

@@ -1,6 +1,6 @@
 """Calls to the Claude API with prebuilt bodies: 1.5 ms for 10 MB where `messages.create` asks 30 (docs/decisions)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Self
@@ -13,6 +13,7 @@ from app.errors import RawAnswer, UpstreamError
 from app.upstream.calls import Call, Reply
 from app.upstream.event_stream import EventStream
 from app.upstream.failures import unreachable
+from app.upstream.pieces import Pieces, Sending
 from app.upstream.retry import RetryPolicy, ignored
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ _CONNECT_TIMEOUT_S = 5.0
 
 MAX_ANSWER_BYTES = 64_000_000
 """Of an answer that is read whole; ours, so that something else in the vendor's place cannot fill the memory."""
-
-
-class _Sent:
-    """The bytes of a request, to be let go of once its answer begins: the transport keeps what it has sent."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self.data
 
 
 class ClaudeUpstream:
@@ -187,9 +178,10 @@ class ClaudeUpstream:
         headers["content-type"] = "application/json"
         if call.body is None:
             return await client.post(path, cast_to=httpx2.Response, options=options)
-        headers["content-length"] = str(len(call.body))
-        sent = _Sent(call.body)
+        pieces = Pieces((call.body,)) if isinstance(call.body, bytes) else call.body
+        headers["content-length"] = str(pieces.size_bytes)
+        sending = Sending(pieces)
         try:
-            return await client.post(path, content=sent, cast_to=httpx2.Response, options=options)
+            return await client.post(path, content=sending, cast_to=httpx2.Response, options=options)
         finally:
-            sent.data = b""
+            sending.let_go()

@@ -1,69 +1,111 @@
 """Request bodies, read under a cap, a budget and a deadline; what is over one is refused when it is passed."""
 
 from collections.abc import AsyncIterator, Callable
+from io import BytesIO
 from typing import TypeVar, TypeVarTuple
 
 import anyio
 from anyio import to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from app.errors import AppError, ErrorCode
-from app.web.gate import Pace, pace_of, room_of
+from app.web.gate import pace_of, room_of
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The whole body, each piece put where it belongs as it comes. Raises as `read_chunks`."""
+    incoming = _Incoming(request, max_bytes)
+    await incoming.admit()
+    body = BytesIO(bytes(incoming.declared_bytes))  # zeros take no memory until they are written over
+    with anyio.CancelScope(deadline=incoming.deadline) as scope:
+        while piece := await incoming.next():
+            body.write(piece)
+            scope.deadline = incoming.deadline
+    if scope.cancelled_caught:
+        raise incoming.too_slow()
+    body.truncate()
+    return body.getvalue()
 
 
 async def read_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-    """The body piece by piece, once there is room for it.
+    """The body piece by piece, once there is room for it; the time that others take with them counts too.
 
     Raises:
         AppError: `body_too_large`, at once where `content-length` says so, else with the piece that passes the cap;
             `busy` where there is no room; `body_too_slow`; `client_closed` where the sender left.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise body_too_large(f"the body is {int(declared)} bytes", int(declared), max_bytes)
-    room, received = room_of(request), 0
-    if declared.isdecimal():
-        await room.receive(int(declared))
-    try:
-        async for chunk in _in_time(request.stream(), pace_of(request)):
-            received += len(chunk)
-            if received > max_bytes:
-                raise body_too_large(f"the body is longer than {max_bytes} bytes", received, max_bytes)
-            await room.receive(received)
-            yield chunk
-    except ClientDisconnect as error:
-        raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before its body was complete") from error
-
-
-async def _in_time(pieces: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """The pieces, as long as they come fast enough together; the time that others take with them counts too.
-
-    Raises:
-        AppError: `body_too_slow`.
-    """
-    began, received = anyio.current_time(), 0
+    incoming = _Incoming(request, max_bytes)
+    await incoming.admit()
     while True:
-        allowed_s = pace.grace_s + received / pace.least_bytes_per_s
-        try:
-            with anyio.fail_after(began + allowed_s - anyio.current_time()):
-                piece = await anext(pieces, None)
-        except TimeoutError as error:
-            raise AppError(
-                ErrorCode.BODY_TOO_SLOW,
-                f"{received} bytes of the body came within {allowed_s:.0f} s; the least is "
-                f"{pace.least_bytes_per_s} bytes a second after {pace.grace_s:g} s",
-                actual=received,
-                hint="send smaller pictures, or send them over a faster connection",
-            ) from error
-        if piece is None:
+        piece = b""
+        with anyio.CancelScope(deadline=incoming.deadline) as scope:
+            piece = await incoming.next()
+        if scope.cancelled_caught:
+            raise incoming.too_slow()
+        if not piece:
             return
-        received += len(piece)
         yield piece
 
 
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises as `read_chunks`."""
-    return b"".join([chunk async for chunk in read_chunks(request, max_bytes)])
+class _Incoming:
+    """One body as it comes in, held to its cap, its room and its pace."""
+
+    def __init__(self, request: Request, max_bytes: int) -> None:
+        declared = request.headers.get("content-length", "")
+        self.declared_bytes = int(declared) if declared.isdecimal() else 0
+        self._receive = request.receive
+        self._max_bytes = max_bytes
+        self._room = room_of(request)
+        self._pace = pace_of(request)
+        self._began = anyio.current_time()
+        self._received = 0
+        self._more = True
+
+    async def admit(self) -> None:
+        """Wait until there is room for as much as is declared; only then does the time begin."""
+        if self.declared_bytes > self._max_bytes:
+            fact = f"the body is {self.declared_bytes} bytes"
+            raise body_too_large(fact, self.declared_bytes, self._max_bytes)
+        await self._room.receive(self.declared_bytes)
+        self._began = anyio.current_time()
+
+    @property
+    def deadline(self) -> float:
+        """When the next piece must have come."""
+        return self._began + self._allowed_s
+
+    @property
+    def _allowed_s(self) -> float:
+        return self._pace.grace_s + self._received / self._pace.least_bytes_per_s
+
+    async def next(self) -> bytes:
+        """The next piece; empty at the end."""
+        while self._more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise AppError(ErrorCode.CLIENT_CLOSED, "the client left before its body was complete")
+            self._more = message.get("more_body", False)
+            piece: bytes = message.get("body", b"")
+            if not piece:
+                continue
+            self._received += len(piece)
+            if self._received > self._max_bytes:
+                fact = f"the body is longer than {self._max_bytes} bytes"
+                raise body_too_large(fact, self._received, self._max_bytes)
+            if self._received > self.declared_bytes:
+                await self._room.receive(self._received)
+            return piece
+        return b""
+
+    def too_slow(self) -> AppError:
+        """The refusal of a body whose deadline has passed."""
+        return AppError(
+            ErrorCode.BODY_TOO_SLOW,
+            f"{self._received} bytes of the body came within {self._allowed_s:.0f} s; the least is "
+            f"{self._pace.least_bytes_per_s} bytes a second after {self._pace.grace_s:g} s",
+            actual=self._received,
+            hint="send smaller pictures, or send them over a faster connection",
+        )
 
 
 def body_too_large(fact: str, actual: int, limit: int) -> AppError:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from app.errors import AppError, ErrorCode
 from app.pipeline import Room
-from app.web.bodies import body_too_large, read_chunks
+from app.web.bodies import body_too_large, read_body, read_chunks
 from app.web.gate import room_of
 
 if sys.version_info >= (3, 14):
@@ -31,11 +31,10 @@ async def read_decoded(request: Request, max_bytes: int) -> bytes:
         AppError: `body_too_large`, or `invalid_request` for an encoding that is unknown or broken.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    chunks = read_chunks(request, max_bytes)
     if encoding in {"identity", ""}:
-        return b"".join([chunk async for chunk in chunks])
+        return await read_body(request, max_bytes)
     try:
-        return await _decode(chunks, encoding, max_bytes, room_of(request))
+        return await _decode(read_chunks(request, max_bytes), encoding, max_bytes, room_of(request))
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise AppError(ErrorCode.INVALID_REQUEST, f"the body is not valid {encoding}") from error
 

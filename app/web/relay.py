@@ -27,7 +27,13 @@ def drop_in_policy(request: Request, caller: Caller, settings: Settings) -> Requ
         request_id=request.state.request_id,
         models=caller.models,
         room=room_of(request),
+        digests=wants_report(request),
     )
+
+
+def wants_report(request: Request) -> bool:
+    """Whether the client asked for the report of every picture."""
+    return request.headers.get("x-vision-proxy-report", "").lower() == "full"
 
 
 def server_timing(watch: Stopwatch) -> str:

@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from dataclasses import replace
+from hashlib import sha256
 from io import BytesIO
 from random import Random
 from typing import Any, TypeAlias
@@ -25,8 +27,8 @@ FLAT_SCAN = b"\x02\x02D\x01\x00"
 
 
 def facts_of(data: bytes) -> ImageFacts:
-    """What `probe` says within the default limits."""
-    return probe(data, LIMITS)
+    """What `probe` says within the default limits, and the digest."""
+    return replace(probe(data, LIMITS), sha256=sha256(data).hexdigest())
 
 
 def prepared(data: bytes, target: Size | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> PreparedImage:

@@ -373,6 +373,7 @@ def test_the_facts_of_a_plain_jpeg() -> None:
         coefficient_bytes=0,
         keyed=False,
         native=True,
+        bare=True,
     )
 
 
