@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +20,7 @@ from app.errors import AppError
 from app.key_commands import add_key_commands
 from app.observe.logs import log_config
 from app.observe.shared_values import shared_folder
+from app.observe.tracing import TraceMode, Tracing
 from app.settings import Settings, SettingsError, load_settings
 from app.usage_commands import add_usage_commands
 
@@ -61,6 +64,8 @@ def _serve(options: argparse.Namespace) -> int:
         if given is not None:
             os.environ[f"VISION_PROXY_{name.upper()}"] = str(given)
     settings = load_settings()
+    _try_address(settings.host, settings.port)
+    _try_traces(settings.traces)
     asyncio.run(_try_database(settings.database_url))
     with shared_folder(os.environ) if settings.workers > 1 else nullcontext(), _upstream(settings):
         uvicorn.run(
@@ -85,6 +90,29 @@ def _leave(signum: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
+def _try_address(host: str, port: int) -> None:
+    """Listen for a moment, or fail in one line: the server would find out when all else has been started."""
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, socket.SOCK_STREAM) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"cannot listen on {host}, port {port}: {reason}"
+        raise SettingsError(message) from error
+
+
+def _try_traces(mode: TraceMode) -> None:
+    """Read OpenTelemetry's variables, or fail in one line, as with the database."""
+    logging.getLogger("opentelemetry").addHandler(logging.NullHandler())  # the server logs the same once it runs
+    try:
+        Tracing(mode).close()
+    except ValueError as error:
+        message = f"the variables of OpenTelemetry cannot be used: {error}"
+        raise SettingsError(message) from error
+
+
 async def _try_database(url: str) -> None:
     """Bring the tables up to date, or fail in one line, before any worker starts: workers would start over and over."""
     async with open_database(url):
@@ -94,6 +122,7 @@ async def _try_database(url: str) -> None:
 def _sandbox(options: argparse.Namespace) -> int:
     from app.sandbox import serve_sandbox  # noqa: PLC0415 - a service with a key has no use for it
 
+    _try_address(options.host, options.port)
     serve_sandbox(options.host, options.port)
     return 0
 

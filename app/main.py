@@ -70,7 +70,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> FastAPI:
     app.state.drain = Drain(settings.drain_delay_s, settings.drain_timeout_s)
     app.add_middleware(Rooms, gate=app.state.gate, observer=observer)
     app.add_middleware(Draining, drain=app.state.drain, observer=observer)
-    app.add_middleware(Marks, sandbox=settings.sandbox)
+    app.add_middleware(Marks, observer=observer, sandbox=settings.sandbox)
     if settings.allowed_origins:
         add_cors(app, settings.allowed_origins)
     app.add_middleware(Observed, new_id=new_id, observer=observer)

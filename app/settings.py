@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app import machine
-from app.database.address import read_address
+from app.database.address import SqliteAddress, read_address
 from app.observe.logs import LogFormat
 from app.observe.tracing import TraceMode
 
@@ -256,6 +256,14 @@ class Settings(BaseSettings):
             raise ValueError("it must have at least 16 ASCII characters and no spaces")
         return key
 
+    @field_validator("anthropic_api_key", "anthropic_auth_token")
+    @classmethod
+    def _as_the_vendor_takes_it(cls, key: SecretStr | None) -> SecretStr | None:
+        """A key with a line break at its end would fail each request, as if the vendor could not be reached."""
+        if key is not None and not re.fullmatch(r"[\x21-\x7e]+", key.get_secret_value()):
+            raise ValueError("it must be ASCII characters without a space or a line break")
+        return key
+
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, text: str | None) -> str | None:
@@ -267,7 +275,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _a_database(cls, url: str) -> str:
-        read_address(url)
+        if read_address(url) == SqliteAddress(None) and not url.endswith(":memory:"):
+            raise ValueError("it names no file: write sqlite:///PATH, or sqlite:////PATH from the root")
         return url
 
     @field_validator("anthropic_base_url")

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -18,11 +21,14 @@ from tests.test_start import running
 
 Maker = Callable[..., bytes]
 StartService = Callable[..., httpx2.Client]
+Sent = dict[str, Any]
 LABELS = {
     *("endpoint", "method", "status", "step", "le", "error_code", "direction", "format", "outcome", "model", "kind"),
     *("state", "use", "cause", "result"),
 }
 """Every label that there is; no key and no id is among them."""
+
+MESSAGE = {"model": "claude-sonnet-5-5", "max_tokens": 99, "messages": [{"role": "user", "content": "hello"}]}
 
 ANEW = {"connection": "close"}
 """Another process may answer the next request."""
@@ -122,6 +128,61 @@ def test_retries_and_errors_of_the_vendor_are_counted(start_service: StartServic
     assert of(figures, "upstream_retries_total", status="529") == 2
     assert of(figures, "upstream_errors_total", status="529") == 1
     assert of(figures, "ledger_entries_total", state="released") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "code"),
+    [
+        ("/v1/analyze", {"data": {"stream": "true"}}, "upstream_unreachable"),
+        ("/v1/messages", {"json": MESSAGE | {"stream": True}}, "upstream_unreachable"),
+        ("/v1/messages", {"json": MESSAGE}, "upstream_error"),
+        ("/v1/messages/count_tokens", {"json": MESSAGE}, "upstream_error"),
+    ],
+)
+def test_an_error_inside_a_stream_or_in_the_vendors_words_is_counted_and_logged_too(
+    start_service: StartService, photo: Maker, caplog: pytest.LogCaptureFixture, path: str, sent: Sent, code: str
+) -> None:
+    service = start_service()
+    files = None if "json" in sent else {"image": ("a.jpg", photo(64, 48))}
+    fault = "cut" if code == "upstream_unreachable" else "400"
+    service.post(path, files=files, headers={"x-vision-proxy-sandbox-fault": fault}, **sent)
+    while not logged(caplog, path):  # a stream is told of once its client has everything
+        service.get("/livez")
+
+    assert of(figures_of(service), "refusals_total", error_code=code) == 1
+    assert logged(caplog, path)[0]["error_code"] == code
+
+
+def test_a_query_that_cannot_be_read_is_counted(start_service: StartService) -> None:
+    service = start_service()
+    service.get("/v1/usage", params={"from": "yesterday"})
+
+    assert of(figures_of(service), "refusals_total", error_code="invalid_request") == 1
+
+
+def test_a_fault_of_the_service_is_told_from_a_500_of_the_vendor(
+    start_service: StartService, tmp_path: Path, photo: Maker, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start_service(database_url=f"sqlite:///{tmp_path}/own.db", upstream_max_retries=0)
+    files = {"image": ("a.jpg", photo(64, 48))}
+    fault = {"x-vision-proxy-sandbox-fault": "500"}
+    answers = [service.post("/v1/analyze", files=files, headers=fault)]
+    with closing(sqlite3.connect(tmp_path / "own.db", isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+    answers.append(service.post("/v1/analyze", files=files))
+
+    figures = figures_of(service)
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert of(figures, "refusals_total", error_code="upstream_error") == 1
+    assert of(figures, "refusals_total", error_code="internal") == 1
+    assert [line["error_code"] for line in logged(caplog, "/v1/analyze")] == ["upstream_error", "internal"]
+
+
+def logged(caplog: pytest.LogCaptureFixture, route: str) -> list[dict[str, Any]]:
+    """The lines of requests of that route, as far as they have been written."""
+    lines: list[dict[str, Any]] = [vars(record).get("fields", {}) for record in caplog.records]
+    return [line for line in lines if line.get("route") == route]
 
 
 def test_processes_of_one_service_are_added_up_and_keep_what_the_dead_counted(photo: Maker) -> None:

@@ -51,9 +51,20 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("VISION_PROXY_PORT", "x", "VISION_PROXY_PORT: Input should be a valid integer"),
         ("VISION_PROXY_WORKERS", "0", "VISION_PROXY_WORKERS: Input should be greater than or equal to 1"),
         ("VISION_PROXY_ADMIN_KEY", "schlüssel-schlüssel", "VISION_PROXY_ADMIN_KEY: it must have at least 16 ASCII"),
+        (
+            "ANTHROPIC_API_KEY",
+            "a-key-and\n",
+            "ANTHROPIC_API_KEY: it must be ASCII characters without a space or a line",
+        ),
+        ("ANTHROPIC_AUTH_TOKEN", "schlüssel", "ANTHROPIC_AUTH_TOKEN: it must be ASCII characters without a space"),
         ("ANTHROPIC_BASE_URL", "notaurl", "ANTHROPIC_BASE_URL: it must begin with http:// or https://"),
         ("VISION_PROXY_CORS_ORIGINS", "https://a.example/", "VISION_PROXY_CORS_ORIGINS: an origin is https://HOST or"),
         ("VISION_PROXY_DATABASE_URL", "mysql://h/d", "VISION_PROXY_DATABASE_URL: it must begin with sqlite:///"),
+        (
+            "VISION_PROXY_DATABASE_URL",
+            "sqlite:///",
+            "VISION_PROXY_DATABASE_URL: it names no file: write sqlite:///PATH",
+        ),
         ("VISION_PROXY_PROT", "1", "VISION_PROXY_PROT: there is no such setting; see docs/configuration.md"),
         (
             "VISION_PROXY_PORT_FILE",

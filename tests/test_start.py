@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -152,14 +153,41 @@ def test_sigterm_ends_it_with_status_0_and_without_a_trace() -> None:
             "vision-proxy: VISION_PROXY_PORT: Input should be less than or equal to 65535; see docs/configuration.md\n",
         ),
         (
+            {"VISION_PROXY_HOST": "192.0.2.1"},  # of nobody, by RFC 5737
+            "vision-proxy: cannot listen on 192.0.2.1, port 0: Cannot assign requested address\n",
+        ),
+        (
+            {"VISION_PROXY_HOST": "nowhere.invalid", "VISION_PROXY_WORKERS": "2"},
+            "vision-proxy: cannot listen on nowhere.invalid, port 0: Name or service not known\n",
+        ),
+        (
+            {"VISION_PROXY_TRACES": "otlp", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "x"},
+            (
+                "vision-proxy: the variables of OpenTelemetry cannot be used: "
+                "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer but got x\n"
+            ),
+        ),
+        (
             {"VISION_PROXY_DATABASE_URL": "sqlite:////proc/a/b.db"},
             "vision-proxy: the database cannot be opened: [Errno 2] No such file or directory: '/proc/a'\n",
         ),
     ],
 )
 def test_what_cannot_start_says_why_and_exits_with_2(variables: dict[str, str], message: str) -> None:
+    environment = os.environ | {"VISION_PROXY_PORT": "0"} | variables
     ran = subprocess.run(
-        [sys.executable, "-m", "app", "serve"], env=os.environ | variables, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "app", "serve"], env=environment, capture_output=True, text=True, check=False
     )
 
     assert (ran.returncode, ran.stderr) == (2, message)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("serve", "--workers", "2"), ("sandbox",)])
+def test_a_port_that_is_taken_is_told_in_one_line(command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        arguments = [sys.executable, "-m", "app", *command, "--port", str(port)]
+        ran = subprocess.run(arguments, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+
+    told = f"vision-proxy: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+    assert (ran.returncode, ran.stderr) == (2, told)

@@ -54,7 +54,10 @@ class Metrics:
             registry=registry,
         )
         self.refusals = Counter(
-            "vision_proxy_refusals", "Requests refused, by error_code.", ["error_code"], registry=registry
+            "vision_proxy_refusals",
+            "Requests that ended in an error, by error_code.",
+            ["error_code"],
+            registry=registry,
         )
         self.body_bytes = Counter(
             "vision_proxy_body_bytes",

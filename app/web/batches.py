@@ -93,7 +93,7 @@ async def create(
             request.receive, lambda: submit_batch(body, policy, call, services, watch, render)
         )
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(made.content, made.status, made.headers)
 
 
@@ -111,7 +111,7 @@ async def show_batches(request: Request, caller: CallerOf, services: ServicesOf)
     try:
         page = await list_batches(asked, _call(request, caller), services)
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     base_url = str(request.base_url)
     listed = {
         "data": [msgspec.Raw(with_results_at(batch, base_url)) for batch in page.batches],
@@ -148,7 +148,7 @@ async def get_results(request: Request, batch_id: str, caller: CallerOf, service
     try:
         begun = await until_disconnect(request.receive, lambda: opened.enter_async_context(results))
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return _LinesResponse(begun.lines(), opened.aclose, passed_back(begun.headers), request.state.request_id)
 
 
@@ -180,7 +180,7 @@ async def _relayed(request: Request, asking: Awaitable[Reply]) -> Response:
     try:
         reply = await asking
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(with_results_at(reply.content, str(request.base_url)), headers=passed_back(reply.headers))
 
 

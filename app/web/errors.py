@@ -131,6 +131,8 @@ async def _on_invalid_query(request: Request, error: Exception) -> JSONResponse:
     first = error.errors()[0]
     name = str(first["loc"][-1])
     invalid = AppError(ErrorCode.INVALID_REQUEST, f"{name}: {first['msg']}", field=name)
+    observer: Observer = request.app.state.observer
+    observer.refused(invalid)
     return error_response(invalid, request.state.request_id)
 
 
@@ -150,8 +152,9 @@ async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def unexpected(error: Exception, request_id: str) -> JSONResponse:
+def unexpected(error: Exception, request_id: str, observer: Observer) -> JSONResponse:
     """The answer to a fault of this service: its cause goes to the log, never to the client."""
     _log.error("request %s failed: %s", request_id, type(error).__name__, exc_info=error)
     internal = AppError(ErrorCode.INTERNAL, "this service failed; the log says why under this request id")
+    observer.refused(internal)
     return error_response(internal, request_id)

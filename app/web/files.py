@@ -90,7 +90,7 @@ async def upload_file(request: Request, caller: CallerOf, services: ServicesOf, 
     try:
         reply = await store_file(file, settings.max_image_bytes, _call(request, caller), services)
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(reply.content, headers=passed_back(reply.headers))
 
 
@@ -107,7 +107,7 @@ async def show_files(request: Request, caller: CallerOf, services: ServicesOf) -
             limit, before = _read_limit(query.get("limit")), _read_cursor(query.get("page"))
             listing = await list_files(limit, before, call, services)
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(_list_json(listing), headers=passed_back(listing.headers), media_type=_JSON)
 
 
@@ -117,7 +117,7 @@ async def get_file(request: Request, file_id: str, caller: CallerOf, services: S
     try:
         reply = await show_file(file_id, _call(request, caller), services)
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(reply.content, headers=passed_back(reply.headers))
 
 
@@ -127,7 +127,7 @@ async def remove_file(request: Request, file_id: str, caller: CallerOf, services
     try:
         reply = await delete_file(file_id, _call(request, caller), services)
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(reply.content, headers=passed_back(reply.headers))
 
 
@@ -143,7 +143,7 @@ async def get_content(
     try:
         content = await opened.enter_async_context(open_content(file_id, _call(request, caller), services))
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     harmless = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}  # be it a page with a script
     return StreamingResponse(content.chunks(), headers={**passed_back(content.headers), **harmless})
 

@@ -14,6 +14,7 @@ from app.errors import AppError, UpstreamError
 from app.pipeline import (
     ImageReport,
     JsonObject,
+    Observer,
     Relayed,
     RelayedStream,
     Services,
@@ -72,7 +73,7 @@ async def messages(
             request.receive, lambda: relay(question, services, watch, partial(_rendered, request, services, watch))
         )
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(answer.content, answer.status, answer.headers)
 
 
@@ -97,7 +98,7 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
     try:
         answer = await until_disconnect(request.receive, lambda: relay_count(question, services, watch))
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     return Response(answer.content, headers=_headers(answer, watch, services))
 
 
@@ -129,7 +130,7 @@ async def _streamed(
     watch.lap("upstream")
     headers = _headers(streamed, watch, services)
     request_id: str = request.state.request_id
-    events = _events(streamed, _wants_report(request), request_id)
+    events = _events(streamed, services.observer, _wants_report(request), request_id)
 
     async def close() -> None:
         await close_stream(streamed, recording.answer(response.headers), opened, request_id)
@@ -138,7 +139,12 @@ async def _streamed(
     return response
 
 
-async def _events(streamed: RelayedStream, report: bool, request_id: str) -> AsyncIterator[bytes]:  # noqa: FBT001
+async def _events(
+    streamed: RelayedStream,
+    observer: Observer,
+    report: bool,  # noqa: FBT001
+    request_id: str,
+) -> AsyncIterator[bytes]:
     """The vendor's events; the cost joins the usage of `message_delta`, the report comes before `message_stop`."""
     try:
         async for name, event in streamed.events():
@@ -150,6 +156,7 @@ async def _events(streamed: RelayedStream, report: bool, request_id: str) -> Asy
                 yield _event("vision_proxy.report", _report_json(streamed.images))
             yield event
     except AppError as error:
+        observer.refused(error)
         yield _event("error", json.dumps(error_body(error, request_id)).encode())
 
 

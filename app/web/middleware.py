@@ -4,6 +4,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.domain import SANDBOX_HEADER
+from app.pipeline import Observer
 from app.web.errors import unexpected
 
 REQUEST_ID_HEADER = "x-vision-proxy-request-id"
@@ -12,9 +13,10 @@ REQUEST_ID_HEADER = "x-vision-proxy-request-id"
 class Marks:
     """Gives each answer its headers; the request has its id from `Observed`, which is around this."""
 
-    def __init__(self, app: ASGIApp, *, sandbox: bool) -> None:
-        """`sandbox` marks every answer as the sandbox's."""
+    def __init__(self, app: ASGIApp, observer: Observer, *, sandbox: bool) -> None:
+        """`observer` is that of the process; `sandbox` marks every answer as the sandbox's."""
         self._app = app
+        self._observer = observer
         self._sandbox = sandbox
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,5 +44,5 @@ class Marks:
         except Exception as error:
             if started:
                 raise
-            response = unexpected(error, request_id)
+            response = unexpected(error, request_id, self._observer)
             await response(scope, receive, send_marked)

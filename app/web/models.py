@@ -34,6 +34,6 @@ async def _relayed(request: Request, path: str, services: ServicesOf) -> Respons
     try:
         reply = await services.upstream.send(Call("GET", path, forwarded_headers(request), request.url.query))
     except UpstreamError as error:
-        return refused(error)
+        return refused(error, request)
     reply.json_object()  # refuses what is no JSON object
     return Response(with_vision(reply.content, services), headers=passed_back(reply.headers))

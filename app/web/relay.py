@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from app.domain import Caller
 from app.errors import UpstreamError
-from app.pipeline import RequestPolicy, Stopwatch
+from app.pipeline import Observer, RequestPolicy, Stopwatch
 from app.settings import Settings
 from app.web.gate import room_of
 
@@ -46,12 +46,14 @@ def passed_back(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name in _HEADERS or name.startswith(_PREFIXES)}
 
 
-def refused(error: UpstreamError) -> Response:
-    """The vendor's own refusal, byte for byte.
+def refused(error: UpstreamError, request: Request) -> Response:
+    """The vendor's own refusal, byte for byte; counted as every other.
 
     Raises:
         UpstreamError: the same, where the vendor said nothing; it becomes a refusal of ours.
     """
     if error.raw is None:
         raise error
+    observer: Observer = request.app.state.observer
+    observer.refused(error)
     return Response(error.raw.content, error.raw.status, passed_back(error.raw.headers))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from app.domain import SANDBOX_HEADER
 from app.errors import AppError, ErrorCode
-from app.pipeline import AnswerStream, RelayedStream, WireAnswer
+from app.pipeline import AnswerStream, Observer, RelayedStream, WireAnswer
 from app.web.answers import cost_body, dollars, image_bodies
 from app.web.deps import ServicesOf
 from app.web.disconnect import until_disconnect
@@ -49,7 +49,7 @@ async def streamed(
     async def close() -> None:
         await close_stream(answering, recording.answer(response.headers), opened, request_id)
 
-    response = EventResponse(recording.of(_events(begun, request_id)), close, headers, keep_alive_s)
+    response = EventResponse(recording.of(_events(begun, services.observer, request_id)), close, headers, keep_alive_s)
     return response
 
 
@@ -64,7 +64,7 @@ async def close_stream(
     await opened.aclose()
 
 
-async def _events(begun: Streamed, request_id: str) -> AsyncIterator[bytes]:
+async def _events(begun: Streamed, observer: Observer, request_id: str) -> AsyncIterator[bytes]:
     answering = begun.answering
     images = [image.model_dump(mode="json") for image in image_bodies(answering.images, None)]
     yield event("images", json.dumps({"images": images, "request_id": request_id}))
@@ -73,10 +73,12 @@ async def _events(begun: Streamed, request_id: str) -> AsyncIterator[bytes]:
             yield event("text", json.dumps({"text": text}))
         yield event("done", await begun.finish())
     except AppError as error:
+        observer.refused(error)
         yield event("error", _error_with_bill(error, answering, request_id))
     except Exception as error:  # noqa: BLE001 - the headers are sent; only an event can tell of it now
         _log.exception("request %s failed while streaming", request_id)
         internal = AppError(ErrorCode.INTERNAL, f"this service failed while streaming: {type(error).__name__}")
+        observer.refused(internal)
         yield event("error", _error_with_bill(internal, answering, request_id))
 
 
