@@ -10,6 +10,9 @@ from app.domain import SANDBOX_HEADER, Json
 from app.upstream.failures import unreadable
 from app.upstream.message import JsonObject
 
+_MAX_MESSAGE_BYTES = 8_000_000
+"""Of an answer that is decoded, several times the longest that a model gives: decoding holds the event loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -67,6 +70,8 @@ def json_object_of(content: bytes, request_id: str | None) -> JsonObject:
     Raises:
         UpstreamError: it is no JSON object.
     """
+    if len(content) > _MAX_MESSAGE_BYTES:
+        raise unreadable(request_id)
     try:
         decoded = cast("Json", msgspec.json.decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
