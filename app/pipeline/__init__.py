@@ -7,6 +7,7 @@ from app.observe import Observer
 from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.asking import DataQuestion, ask_for_data
+from app.pipeline.crowded_json import refuse_many
 from app.pipeline.extracting import DataRequest, Extraction, ExtractionStream, Rendering, extract, stream_extract
 from app.pipeline.locating import SCHEMA as LOCATE_SCHEMA
 from app.pipeline.locating import Location, ask_where, located, refuse_unseen
@@ -97,6 +98,7 @@ __all__ = [
     "located",
     "named_models",
     "normalize",
+    "refuse_many",
     "refuse_other_models",
     "refuse_unseen",
     "relay",

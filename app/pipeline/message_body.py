@@ -14,9 +14,7 @@ import pybase64
 
 from app.domain import Json, RawImage, RemoteImage, UrlMode
 from app.errors import AppError, ErrorCode, ImageError
-
-JsonObject: TypeAlias = dict[str, msgspec.Raw]
-"""A JSON object whose values are still bytes."""
+from app.pipeline.crowded_json import JsonObject, decode_crowded
 
 _Kind = TypeVar("_Kind")
 
@@ -30,7 +28,13 @@ _MAX_BRACES = 5 * _MAX_BLOCKS
 _MARKS = re.compile(rb'"image"|"document"|"file_id"|\\u00')
 """JSON without any of these holds no picture and no file; the last is a letter of the others as an escape."""
 
+_LONGEST_MARK, _LOOKED_THROUGH_BYTES = 10, 1_048_576
+"""At a time: one search through megabytes lets no other thread run."""
+
 _MAX_REASON_CHARS = 200
+
+_SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
+"""Of base64; split at them it would be millions of texts."""
 
 EXACT = b',"transformations":{"oversized_image":"error"}'
 """Of an image block: the vendor shall refuse a picture rather than scale it down.
@@ -46,7 +50,7 @@ def decode_json(raw: bytes | msgspec.Raw, kind: type[_Kind], expected: str) -> _
         AppError: `invalid_request`, saying what was `expected` and where it is not.
     """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decode_crowded(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AppError(ErrorCode.INVALID_REQUEST, f"{expected}: {str(error)[:_MAX_REASON_CHARS]}") from None
     except RecursionError:
@@ -227,7 +231,7 @@ def decode_base64(text: str) -> bytes:
     strict = _decode_strictly(payload)
     if strict is not None:
         return strict
-    compact = "".join(payload.split()).rstrip("=")
+    compact = payload.encode("ascii", "replace").translate(None, _SPACES).rstrip(b"=").decode()
     lenient = _decode_strictly(compact + "=" * (-len(compact) % 4))
     if lenient is None:
         raise ImageError(
@@ -249,7 +253,9 @@ def _decode_strictly(text: str) -> bytes | None:
 
 def may_hold_pictures(text: bytes | msgspec.Raw) -> bool:
     """Whether JSON could hold a picture or a file; most does not, and need not be looked into."""
-    return _MARKS.search(memoryview(text)) is not None
+    view = memoryview(text)
+    starts = range(0, len(view), _LOOKED_THROUGH_BYTES)
+    return any(_MARKS.search(view, start, start + _LOOKED_THROUGH_BYTES + _LONGEST_MARK) for start in starts)
 
 
 def image_too_large(actual: int, limit: int) -> ImageError:
@@ -340,7 +346,7 @@ def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
 def _items(raw: msgspec.Raw) -> Sequence[JsonObject | msgspec.Raw]:
     """The blocks of an array; what is no object stays as it is, for the vendor to judge."""
     try:
-        return msgspec.json.decode(raw, type=list[JsonObject])
+        return decode_crowded(raw, list[JsonObject])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         items = decode_json(raw, list[msgspec.Raw], "content must be an array")
     return [decode_json(item, JsonObject, "a block") if _opens_with(item, b"{") else item for item in items]
