@@ -61,7 +61,6 @@ async def _all(names: Sequence[str], cores: int) -> int:
                 faults += await _attacked(name, service, cores)
     if SCHEMAS in names:
         async with _before_the_sandbox(admin_key=guessing.KEY) as service:
-            service.client.headers["x-api-key"] = guessing.KEY
             faults += await _attacked(SCHEMAS, service, cores)
     if UPSTREAM in names:
         impatient = {"upstream_timeout_s": 4, "upstream_idle_timeout_s": 2, "upstream_max_retries": 1}
@@ -77,6 +76,8 @@ async def _before_the_sandbox(**settings: object) -> AsyncGenerator[Running]:
     sandbox = [sys.executable, "-m", "app", "sandbox", "--port", "0"]
     with served(sandbox, NICENESS) as url:
         async with _service(url, **settings) as service:
+            if "admin_key" in settings:
+                service.client.headers["x-api-key"] = str(settings["admin_key"])
             _has_worked(service)
             yield service
 
