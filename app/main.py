@@ -1,6 +1,7 @@
 """create_app(settings): routers, middleware, error shape and lifespan put together."""
 
 import ctypes
+import gc
 import logging
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -102,7 +103,9 @@ def _watch(metrics: Metrics, gate: Gate, drain: Drain) -> None:
 
 def create_app_from_environment() -> FastAPI:
     """The service with the settings of the environment; what uvicorn calls in each worker."""
-    return create_app(load_settings())
+    app = create_app(load_settings())
+    _keep_for_good()
+    return app
 
 
 async def _return_freed_memory() -> None:
@@ -114,6 +117,15 @@ async def _return_freed_memory() -> None:
     while trim is not None:
         await anyio.sleep(_TRIM_INTERVAL_S)
         await to_thread.run_sync(trim, 0)
+
+
+def _keep_for_good() -> None:
+    """Have the collector of garbage pass over all that there is by now, which stays to the end.
+
+    Else each of its full rounds looks at every object of the program, and holds up everybody for 150 ms (measured).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _look_again_and_again(observer: Observer) -> None:

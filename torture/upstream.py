@@ -4,14 +4,16 @@ import asyncio
 import gzip
 import socket
 import struct
+import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from typing import Any
 
 import httpx2
 
+from bench.latency import process
 from torture.sockets import Statuses
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -80,9 +82,8 @@ MISBEHAVIOURS: dict[str, Misbehaviour] = {
 }
 
 
-@asynccontextmanager
-async def misbehaving() -> AsyncGenerator[str]:
-    """The address of an upstream that goes through its misbehaviours, one for each connection."""
+async def misbehave() -> None:
+    """Go through the misbehaviours, one for each connection, until ended; says on standard error where."""
     following = cycle(MISBEHAVIOURS.values())
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,10 +92,15 @@ async def misbehaving() -> AsyncGenerator[str]:
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    print(f"running on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def served(command: Sequence[str], niceness: int) -> Generator[str]:
+    """The address of a server of our own, that much nicer than we are; ended on exit."""
+    with process(["nice", "-n", str(niceness), *command], {}) as url:
+        yield url
 
 
 async def asked_of_it(url: str) -> Statuses:
@@ -126,3 +132,7 @@ async def asked_of_it(url: str) -> Statuses:
 def _pixel() -> str:
     """A PNG of one pixel, as base64."""
     return "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+
+
+if __name__ == "__main__":
+    asyncio.run(misbehave())

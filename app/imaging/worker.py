@@ -43,6 +43,11 @@ _NICENESS = 5
 _IDLE_S = 0.5
 _SLACK_BYTES = 128_000_000
 _STATM = Path("/proc/self/statm")
+_GROUP = Path("/proc/self/autogroup")
+"""Where the kernel shares processors among sessions, niceness is nothing to those of other sessions, and ours is one.
+
+Source: sched(7), "The autogroup feature".
+"""
 
 _PR_SET_PDEATHSIG = 1
 """Source: prctl(2)."""
@@ -57,6 +62,8 @@ def main() -> None:
     """Fork a worker, or end one, each time it is asked; until the service has gone."""
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it complains of broken files, whose senders are told
     max_address_space_bytes = int(sys.argv[1])
+    with suppress(OSError):
+        _GROUP.write_text(str(_NICENESS), "ascii")
     workers, fork_server = set[int](), os.getpid()
     with socket.socket(fileno=os.dup(0)) as control:
         with Path(os.devnull).open() as nothing:

@@ -8,9 +8,10 @@ from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.answering import AnswerStream, answer, estimate, normalize, stream
 from app.pipeline.asking import DataQuestion, ask_for_data
 from app.pipeline.base64_text import decode_base64
+from app.pipeline.crowded_json import JsonObject, refuse_many
 from app.pipeline.drop_in import RequestPolicy, from_messages
 from app.pipeline.extracting import DataRequest, Extraction, ExtractionStream, Rendering, extract, stream_extract
-from app.pipeline.json_text import JsonObject, check_text, decode_any, decode_json
+from app.pipeline.json_text import check_text, decode_any, decode_json
 from app.pipeline.lifting import image_too_large
 from app.pipeline.locating import SCHEMA as LOCATE_SCHEMA
 from app.pipeline.locating import Location, ask_where, located, refuse_unseen
@@ -84,6 +85,7 @@ __all__ = [
     "located",
     "named_models",
     "normalize",
+    "refuse_many",
     "refuse_other_models",
     "refuse_unseen",
     "relay",

@@ -7,7 +7,7 @@ import msgspec
 
 from app.domain import Json
 from app.errors import AppError, ErrorCode
-from app.pipeline.json_text import JsonObject
+from app.pipeline.crowded_json import JsonObject, decode_crowded
 
 _NAMING = ("tools", "fallbacks")
 """Fields whose elements may name models too. Source: `BetaAdvisorTool20260301Param`, `BetaFallbackParam` of
@@ -60,7 +60,7 @@ def named_models(fields: JsonObject) -> Iterator[str]:
 def _value(raw: msgspec.Raw | None) -> object:
     """The JSON value, None where there is none."""
     try:
-        return None if raw is None else msgspec.json.decode(raw)
+        return None if raw is None else decode_crowded(raw, object)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -68,6 +68,6 @@ def _value(raw: msgspec.Raw | None) -> object:
 def _object(raw: msgspec.Raw) -> JsonObject:
     """The members; none of what is no object, which the vendor will refuse."""
     try:
-        return msgspec.json.decode(raw, type=JsonObject)
+        return decode_crowded(raw, JsonObject)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}

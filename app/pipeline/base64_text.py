@@ -4,6 +4,9 @@ import pybase64
 
 from app.errors import ErrorCode, ImageError
 
+_SPACES = b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
+"""Of base64; split at them it would be millions of texts."""
+
 
 def base64_source(media_type: str, data: bytes) -> bytes:
     """The JSON of an image source; base64 is ASCII and needs no escaping."""
@@ -28,7 +31,7 @@ def decode_base64(text: str) -> bytes:
     strict = decode_strictly(payload)
     if strict is not None:
         return strict
-    compact = "".join(payload.split()).rstrip("=")
+    compact = payload.encode("ascii", "replace").translate(None, _SPACES).rstrip(b"=").decode()
     lenient = decode_strictly(compact + "=" * (-len(compact) % 4))
     if lenient is None:
         raise ImageError(

@@ -7,8 +7,9 @@ import msgspec
 
 from app.errors import AppError, ErrorCode
 from app.pipeline.allowing import refuse_models_of_batched
+from app.pipeline.crowded_json import JsonObject
 from app.pipeline.drop_in import RequestPolicy, from_messages
-from app.pipeline.json_text import JsonObject, check_text, decode_any, decode_json
+from app.pipeline.json_text import check_text, decode_any, decode_json
 from app.pipeline.lifting import may_hold_pictures
 from app.pipeline.request import VisionRequest
 

@@ -15,7 +15,8 @@ from app.errors import AppError
 from app.ledger import Settlement
 from app.pipeline.batch_costing import settle_share
 from app.pipeline.billing import cost_of, read_bill
-from app.pipeline.json_text import JsonObject, decode_any, decode_json
+from app.pipeline.crowded_json import JsonObject
+from app.pipeline.json_text import decode_any, decode_json
 from app.pipeline.ports import Services
 
 _LARGE_BYTES = 262_144

@@ -9,8 +9,9 @@ from app.domain import Json, Spender, UrlMode
 from app.errors import AppError
 from app.ledger import Claim
 from app.pipeline.allowing import named_models, refuse_other_models
+from app.pipeline.crowded_json import JsonObject
 from app.pipeline.cutting import Cut, cut
-from app.pipeline.json_text import JsonObject, check_text, decode_any, decode_json
+from app.pipeline.json_text import check_text, decode_any, decode_json
 from app.pipeline.lifting import Lifted, lift_messages, may_hold_pictures, refuse_too_many
 from app.pipeline.message_body import MessageBody
 from app.pipeline.request import OWN_FIELDS, VisionRequest, billing_hints, is_bounded

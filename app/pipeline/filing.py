@@ -25,7 +25,7 @@ from app.imaging.plan import MANY_IMAGES_MAX_SIDE_PX, plan_image
 from app.imaging.prepared import PreparedImage
 from app.imaging.tokens import Bounds
 from app.pipeline.collecting import file_not_found
-from app.pipeline.json_text import JsonObject
+from app.pipeline.crowded_json import JsonObject
 from app.pipeline.lifting import image_too_large
 from app.pipeline.ports import Services
 from app.pipeline.room import Room

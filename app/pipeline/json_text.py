@@ -1,14 +1,12 @@
 """JSON whose members stay bytes until somebody looks at them: decoding, and what is said where that fails."""
 
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 
 from app.domain import Json
 from app.errors import AppError, ErrorCode
-
-JsonObject: TypeAlias = dict[str, msgspec.Raw]
-"""A JSON object whose values are still bytes."""
+from app.pipeline.crowded_json import decode_crowded
 
 _Kind = TypeVar("_Kind")
 
@@ -22,7 +20,7 @@ def decode_json(raw: bytes | memoryview | msgspec.Raw, kind: type[_Kind], expect
         AppError: `invalid_request`, saying what was `expected` and where it is not.
     """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decode_crowded(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise AppError(ErrorCode.INVALID_REQUEST, f"{expected}: {str(error)[:_MAX_REASON_CHARS]}") from None
     except RecursionError:

@@ -12,8 +12,9 @@ import msgspec
 from app.domain import Base64, Json, RawImage, RemoteImage, UrlMode
 from app.errors import AppError, ErrorCode, ImageError
 from app.pipeline.base64_text import decode_base64, decode_strictly
+from app.pipeline.crowded_json import JsonObject, decode_crowded
 from app.pipeline.cutting import WHOLE, Cut
-from app.pipeline.json_text import JsonObject, decode_any, decode_json
+from app.pipeline.json_text import decode_any, decode_json
 from app.pipeline.message_body import FileSlot, Segment, Slot
 
 _MAX_DEPTH = 32
@@ -25,6 +26,9 @@ _MAX_BRACES = 5 * _MAX_BLOCKS
 
 _MARKS = re.compile(rb'"image"|"document"|"file_id"|\\u00')
 """JSON without any of these holds no picture and no file; the last is a letter of the others as an escape."""
+
+_LONGEST_MARK, _LOOKED_THROUGH_BYTES = 10, 1_048_576
+"""At a time: one search through megabytes lets no other thread run."""
 
 EXACT = b',"transformations":{"oversized_image":"error"}'
 """Of an image block: the vendor shall refuse a picture rather than scale it down.
@@ -109,7 +113,9 @@ class Lifted:
 
 def may_hold_pictures(text: bytes | msgspec.Raw) -> bool:
     """Whether JSON could hold a picture or a file; most does not, and need not be looked into."""
-    return _MARKS.search(memoryview(text)) is not None
+    view = memoryview(text)
+    starts = range(0, len(view), _LOOKED_THROUGH_BYTES)
+    return any(_MARKS.search(view, start, start + _LOOKED_THROUGH_BYTES + _LONGEST_MARK) for start in starts)
 
 
 def image_too_large(actual: int, limit: int) -> ImageError:
@@ -201,7 +207,7 @@ def _lift_array(raw: msgspec.Raw, into: Lifted, depth: int) -> None:
 def _items(raw: msgspec.Raw) -> Sequence[JsonObject | msgspec.Raw]:
     """The blocks of an array; what is no object stays as it is, for the vendor to judge."""
     try:
-        return msgspec.json.decode(raw, type=list[JsonObject])
+        return decode_crowded(raw, list[JsonObject])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         items = decode_json(raw, list[msgspec.Raw], "content must be an array")
     return [decode_json(item, JsonObject, "a block") if _opens_with(item, b"{") else item for item in items]

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import msgspec
 
-from app.pipeline.json_text import JsonObject
+from app.pipeline.crowded_json import JsonObject
 from app.pipeline.ports import Services
 
 HAIKU_BAND_TOKENS = 100_000

@@ -22,7 +22,8 @@ from app.domain import (
 )
 from app.errors import AppError, ErrorCode, ImageError
 from app.ledger import Claim
-from app.pipeline.json_text import JsonObject, decode_any, decode_json
+from app.pipeline.crowded_json import JsonObject
+from app.pipeline.json_text import decode_any, decode_json
 from app.pipeline.lifting import Lifted, lift_messages, refuse_too_many
 from app.pipeline.message_body import MessageBody
 from app.pipeline.room import Room

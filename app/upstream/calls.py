@@ -11,6 +11,9 @@ from app.upstream.failures import unreadable
 from app.upstream.message import JsonObject
 from app.upstream.pieces import Pieces
 
+_MAX_MESSAGE_BYTES = 8_000_000
+"""Of an answer that is decoded, several times the longest that a model gives: decoding holds the event loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -68,6 +71,8 @@ def json_object_of(content: bytes, request_id: str | None) -> JsonObject:
     Raises:
         UpstreamError: it is no JSON object.
     """
+    if len(content) > _MAX_MESSAGE_BYTES:
+        raise unreadable(request_id)
     try:
         decoded = cast("Json", msgspec.json.decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from app.domain import SANDBOX_HEADER
 from app.errors import UpstreamError
+from app.upstream.bounded import pieces_of
 from app.upstream.calls import json_object_of
 from app.upstream.failures import from_event, timed_out, unreachable
 from app.upstream.message import JsonObject
@@ -17,6 +18,9 @@ from app.upstream.retry import ignored
 
 MAX_EVENT_BYTES = 16_000_000
 """Of one server-sent event; ours, as the limit of whole answers."""
+
+_MOST_LINES = 10_000
+"""Of one event; the vendor's have two."""
 
 _BLANK_LINE = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 _LONGEST_BLANK_LINE = 4
@@ -48,7 +52,7 @@ class EventStream:
         Raises:
             UpstreamError: a broken connection, or silence.
         """
-        pieces = self._response.aiter_bytes()
+        pieces = pieces_of(self._response, held=False)
         while (piece := await self._next(pieces)) is not None:
             yield piece
 
@@ -64,6 +68,8 @@ class EventStream:
             while end := _BLANK_LINE.search(pending, searched):
                 event, searched = bytes(pending[: end.end()]), 0
                 del pending[: end.end()]
+                if max(event.count(b"\n"), event.count(b"\r")) > _MOST_LINES:
+                    raise self._told(unreachable(f"an event of the Claude API is over {_MOST_LINES} lines, the limit"))
                 yield event
             if len(pending) > MAX_EVENT_BYTES:
                 raise self._told(unreachable(f"an event of the Claude API is over {MAX_EVENT_BYTES} bytes, the limit"))

@@ -6,6 +6,7 @@ from typing import TypeVar, TypeVarTuple
 
 import anyio
 from anyio import to_thread
+from anyio.lowlevel import RunVar
 from starlette.requests import Request
 
 from app.errors import AppError, ErrorCode
@@ -119,10 +120,21 @@ def body_too_large(fact: str, actual: int, limit: int) -> AppError:
     )
 
 
+_PARSED_AT_ONCE = 2
+_parsing = RunVar[anyio.CapacityLimiter]("_parsing")
+
 _Result = TypeVar("_Result")
 _Given = TypeVarTuple("_Given")
 
 
 async def off_loop(work: Callable[[*_Given], _Result], *given: *_Given) -> _Result:
-    """The result of work on a body, done in a thread: parsing megabytes must not hold up the event loop."""
-    return await to_thread.run_sync(work, *given)
+    """The result of work on a body, done in a thread: parsing megabytes must not hold up the event loop.
+
+    A few at a time: Python runs one thread after the other, and the loop has to wait for its turn among them.
+    """
+    try:
+        limiter = _parsing.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_PARSED_AT_ONCE)
+        _parsing.set(limiter)
+    return await to_thread.run_sync(work, *given, limiter=limiter)

@@ -20,7 +20,7 @@ from app.errors import AppError, ErrorCode
 from app.pipeline import Observer
 from app.web.errors import error_body, error_response
 
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Answered to the last, and waited for by nobody."""
 
 _SETTLING_S = 5.0
@@ -98,7 +98,7 @@ class Draining:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; probes, and what is no HTTP, are not touched."""
-        if scope["type"] != "http" or scope["path"] in _PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         if self._drain.refusing:

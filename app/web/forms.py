@@ -1,5 +1,6 @@
 """`multipart/form-data` into parts, in memory and in order: no picture of a customer touches a temporary file."""
 
+from asyncio import get_running_loop
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +13,7 @@ from python_multipart.multipart import parse_options_header
 from app.errors import AppError, ErrorCode
 from app.pipeline import image_too_large
 from app.web.names import bare_name
+from app.web.turns import turns_of
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 MAX_PARTS = 1_000
 MAX_TEXT_BYTES = 33_554_432
 """Of one text part; `messages` with pictures in it is one."""
+
+_FEW_PARTS = 50
+_PIECE_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,26 @@ async def read_form(chunks: AsyncIterator[bytes], content_type: str, max_file_by
     reader = _Reader(max_file_bytes)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        async for chunk in chunks:
-            parser.write(chunk)
+        async for piece in _pieces(chunks, b"--" + boundary):
+            parser.write(piece)
         parser.finalize()
     except FormParserError as error:
         raise AppError(ErrorCode.INVALID_REQUEST, "the form is malformed or cut short") from error
     if not reader.ended:
         raise AppError(ErrorCode.INVALID_REQUEST, "the form is cut short: its last boundary is missing")
     return reader.parts
+
+
+async def _pieces(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """What comes in, a little each turn of the loop where it holds many parts: a part costs as much as a megabyte."""
+    turns = turns_of(get_running_loop()).pieces
+    async for chunk in chunks:
+        if chunk.count(boundary) <= _FEW_PARTS:
+            yield chunk
+            continue
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            await turns.wait()
+            yield chunk[start : start + _PIECE_BYTES]
 
 
 class _Reader:

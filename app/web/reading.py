@@ -28,6 +28,7 @@ from app.pipeline import (
     decode_json,
     image_too_large,
     named_models,
+    refuse_many,
     refuse_other_models,
     unfold,
 )
@@ -55,6 +56,9 @@ _REPEATABLE = frozenset({"stop_sequences"})
 _ENTRIES = 'images must be [{"data": BASE64} or {"url": ...} or {"file_id": ...}, each with "name" if you like]'
 _MOST_FIELDS = 1_000
 """Of a body in JSON: looking at a million would hold up everybody else, and there are not fifty."""
+
+_MOST_ENTRIES = 10_000
+"""Of any array; of `images`, braces are counted before they are decoded. How many a model takes is known later."""
 
 
 class _ImageInput(msgspec.Struct, forbid_unknown_fields=True):
@@ -261,6 +265,10 @@ def _from_json(body: bytes, max_image_bytes: int) -> tuple[dict[str, object], li
     values: dict[str, object] = {
         name: bytes(raw).decode() if name in _UNREAD else decode_any(raw, name) for name, raw in members.items()
     }
+    for name, value in values.items():
+        if isinstance(value, list) and len(cast("list[object]", value)) > _MOST_ENTRIES:
+            message = f"{name}: more than {_MOST_ENTRIES} items"
+            raise AppError(ErrorCode.INVALID_REQUEST, message, field=name, limit=_MOST_ENTRIES)
     return values, images, _Passed(messages, _extra(extra))
 
 
@@ -277,6 +285,7 @@ def _uploaded(part: FormPart) -> Picture:
 
 def _listed(raw: msgspec.Raw, max_image_bytes: int) -> list[Picture]:
     """The entries of `images`, decoded."""
+    refuse_many(raw, b"{", _MOST_ENTRIES, "pictures")
     entries = decode_json(raw, list[_ImageInput], _ENTRIES)
     return [_decoded(entry, max_image_bytes) for entry in entries]
 
@@ -305,6 +314,7 @@ def _texts(raw: msgspec.Raw | None, name: str) -> list[str]:
         return []
     if bytes(raw).startswith(b'"'):
         return [decode_json(raw, str, f"{name} must be a text")]
+    refuse_many(raw, b",", _MOST_ENTRIES, "texts")
     return decode_json(raw, list[str], f"{name} must be a text or an array of texts")
 
 
