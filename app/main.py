@@ -128,6 +128,14 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
+async def _warm_up(services: Services) -> None:
+    """Have the SDK loaded, which takes half a second of everybody's, before the first request waits for it."""
+    try:
+        await services.upstream.warm_up()
+    except Exception:  # noqa: BLE001 - whatever it is, the rest of the service can be used
+        _log.exception("no client of the Claude API can be made; requests will get the same")
+
+
 async def _look_again_and_again(observer: Observer) -> None:
     """Have the figures of this process where the others find them, should they be asked."""
     while True:
@@ -165,6 +173,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
             await _tell_of_keys(services, settings)
             tasks.start_soon(_return_freed_memory)
             tasks.start_soon(_look_again_and_again, observer)
+            tasks.start_soon(_warm_up, services)
             observer.metrics.begin()
             app.state.services = services
             with on_signals(app.state.drain) as hand_on:

@@ -128,6 +128,7 @@ class Ledger(Protocol):
 class Upstream(Protocol):
     """Speaks to the Claude API."""
 
+    async def warm_up(self) -> None: ...  # noqa: D102
     async def send(self, call: Call) -> Reply: ...  # noqa: D102
     def stream(self, call: Call) -> AbstractAsyncContextManager[EventStream]: ...  # noqa: D102
 

@@ -91,6 +91,10 @@ class ClaudeUpstream:
                     gc.freeze()  # the SDK stays: looking through all of it for garbage would hold everybody up
         return self._client
 
+    async def warm_up(self) -> None:
+        """Return once the first call need not wait for the SDK any more."""
+        await self.client()
+
     async def send(self, call: Call) -> Reply:
         """The whole answer to the call.
 
