@@ -141,7 +141,7 @@ def _alive(url: str) -> str:
 
 
 def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
-    small, middle = photo(1300, 950, 300_000), photo(1300, 950, 400_000)
+    small, middle = photo(1250, 900, 300_000), photo(1160, 870, 400_000)
     large = photo(4032, 3024, 4_700_000)
     return [
         ("w1 text only", rounds * 10, _messages({"type": "text", "text": "hello " * 50})),
