@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from app.domain import Cost
-from app.errors import AppError, UpstreamError
+from app.errors import UpstreamError
 from app.pipeline import (
     ImageReport,
     JsonObject,
@@ -38,8 +38,8 @@ from app.web.event_stream import EventResponse
 from app.web.idempotency import OnceOf, Recording
 from app.web.rates import rate_limit_headers
 from app.web.reading import forwarded_headers
-from app.web.relay import drop_in_policy, passed_back, refused, server_timing
-from app.web.streaming import close_stream
+from app.web.relay import drop_in_policy, passed_back, refused, server_timing, wants_report
+from app.web.streaming import close_stream, what_ended
 
 router = APIRouter(tags=["drop-in"])
 
@@ -83,7 +83,7 @@ def _rendered(request: Request, services: Services, watch: Stopwatch, answer: Re
     if answer.billed:
         if answer.cost is not None:
             headers["x-vision-proxy-cost-usd"] = str(dollars(answer.cost.total_usd))
-        content = _with_additions(content, answer.cost, answer.images if _wants_report(request) else None)
+        content = _with_additions(content, answer.cost, answer.images if wants_report(request) else None)
     return WireAnswer(200, headers, content)
 
 
@@ -100,10 +100,6 @@ async def count_tokens(request: Request, caller: CallerOf, services: ServicesOf,
     except UpstreamError as error:
         return refused(error, request)
     return Response(answer.content, headers=_headers(answer, watch, services))
-
-
-def _wants_report(request: Request) -> bool:
-    return request.headers.get("x-vision-proxy-report", "").lower() == "full"
 
 
 async def _understood(
@@ -130,7 +126,7 @@ async def _streamed(
     watch.lap("upstream")
     headers = _headers(streamed, watch, services)
     request_id: str = request.state.request_id
-    events = _events(streamed, services.observer, _wants_report(request), request_id)
+    events = _events(streamed, services.observer, wants_report(request), request_id)
 
     async def close() -> None:
         await close_stream(streamed, recording.answer(response.headers), opened, request_id)
@@ -155,9 +151,9 @@ async def _events(
             if name == "message_stop" and report:
                 yield _event("vision_proxy.report", _report_json(streamed.images))
             yield event
-    except AppError as error:
-        observer.refused(error)
-        yield _event("error", json.dumps(error_body(error, request_id)).encode())
+    except Exception as error:  # noqa: BLE001 - the headers are sent; only an event can tell of it now
+        told = what_ended(error, observer, request_id)
+        yield _event("error", json.dumps(error_body(told, request_id)).encode())
 
 
 def _with_additions(content: bytes, cost: Cost | None, images: tuple[ImageReport, ...] | None) -> bytes:

@@ -72,14 +72,17 @@ async def _events(begun: Streamed, observer: Observer, request_id: str) -> Async
         async for text in answering.texts():
             yield event("text", json.dumps({"text": text}))
         yield event("done", await begun.finish())
-    except AppError as error:
-        observer.refused(error)
-        yield event("error", _error_with_bill(error, answering, request_id))
     except Exception as error:  # noqa: BLE001 - the headers are sent; only an event can tell of it now
-        _log.exception("request %s failed while streaming", request_id)
-        internal = AppError(ErrorCode.INTERNAL, f"this service failed while streaming: {type(error).__name__}")
-        observer.refused(internal)
-        yield event("error", _error_with_bill(internal, answering, request_id))
+        yield event("error", _error_with_bill(what_ended(error, observer, request_id), answering, request_id))
+
+
+def what_ended(error: Exception, observer: Observer, request_id: str) -> AppError:
+    """What the client of a stream is told of the error that ended it, counted; a fault of ours is in the log too."""
+    if not isinstance(error, AppError):
+        _log.error("request %s failed while streaming", request_id, exc_info=error)
+        error = AppError(ErrorCode.INTERNAL, f"this service failed while streaming: {type(error).__name__}")
+    observer.refused(error)
+    return error
 
 
 def _error_with_bill(error: AppError, answering: AnswerStream, request_id: str) -> str:
