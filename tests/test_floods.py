@@ -56,7 +56,7 @@ def code_of(content: bytes) -> str:
 
 
 def test_a_body_of_thousands_of_chunks_arrives_whole(serving: Running) -> None:
-    body = json.dumps({"target": "x" * 20_000}).encode()
+    body = json.dumps({"stray": "x" * 20_000}).encode()
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
 
     answer = answered(serving, post(chunks, b"transfer-encoding: chunked", b"connection: close"))
