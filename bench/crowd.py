@@ -35,10 +35,8 @@ async def slow_upstream(scope: Any, receive: Any, send: Any) -> None:
 
 def main() -> None:
     """Measure and print."""
-    print(
-        f"\n| {CLIENTS} clients, upstream at 200 ms | {CEILING} at most | good requests a second | processor ms each |"
-    )
-    print("|---|---|---|---|")
+    print(f"\n| {CLIENTS} clients, upstream at 200 ms | {CEILING} at most | good requests a second |")
+    print("|---|---|---|")
     for name, content in (("w1", "Say hello."), ("w2", [_picture()])):
         body = json.dumps({**MODEL, "messages": [{"role": "user", "content": content}]}).encode()
         with ExitStack() as running:

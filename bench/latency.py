@@ -42,7 +42,7 @@ ANSWER = {
 KEY = "sk-the-key-of-the-benchmark"
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "added-latency.svg"
 LITELLM = Path(__file__).parent / ".litellm" / "bin" / "litellm"
-PAUSE_S = 0.003
+TURN = 5
 MODEL = {"model": "claude-sonnet-5-5", "max_tokens": 100}
 
 
@@ -152,28 +152,25 @@ def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
 
 
 def _measured(count: int, ways: Mapping[str, str], request: dict[str, Any]) -> dict[str, list[float]]:
-    """Milliseconds of each request by each way, which take turns; the first three of each do not count.
+    """Milliseconds of each request by each way.
 
-    Between them there is a pause: what a server still does behind its answer must not fall on the next one's time.
+    They take turns, some requests each, so that each finds its caches warm, and what a server still does behind an
+    answer falls on its own next one. The first of each turn does not count.
     """
     body = json.dumps({**MODEL, **request}).encode()
     times: dict[str, list[float]] = {way: [] for way in ways}
     with httpx2.Client(timeout=120, headers={"content-type": "application/json", "x-api-key": KEY}) as client:
-        for warm in range(count + 3):
+        for _ in range(count // TURN):
             for way, url in ways.items():
-                began = time.perf_counter()
-                client.post(f"{url}/v1/messages", content=body).raise_for_status()
-                if warm >= 3:
-                    times[way].append((time.perf_counter() - began) * 1000)
-                _wait()
+                taken = [_time_of(client, url, body) for _ in range(TURN + 1)]
+                times[way] += taken[1:]
     return times
 
 
-def _wait() -> None:
-    """Busily, so that the processor does not slow down."""
-    until = time.perf_counter() + PAUSE_S
-    while time.perf_counter() < until:
-        pass
+def _time_of(client: httpx2.Client, url: str, body: bytes) -> float:
+    began = time.perf_counter()
+    client.post(f"{url}/v1/messages", content=body).raise_for_status()
+    return (time.perf_counter() - began) * 1000
 
 
 def _differences(times: Mapping[str, Sequence[float]], way: str) -> list[float]:

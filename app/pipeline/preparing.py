@@ -221,6 +221,8 @@ def _refuse_shrunk(request: VisionRequest, model: Model) -> None:
 
 async def _prepare_all(planned: Sequence[PlannedImage], services: Services) -> list[PreparedImage]:
     """Each picture by its plan, in the same order; in parallel as far as the pool has room."""
+    if not planned:
+        return []
     results: dict[int, PreparedImage] = {}
     turns = anyio.CapacityLimiter(services.image_concurrency)
 
