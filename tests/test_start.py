@@ -60,7 +60,15 @@ print(*sorted(sys.modules))
 """
 
 UNUSED = {
-    *("alembic", "anthropic", "app.sandbox", "asyncpg", "jsonschema", "opentelemetry.sdk"),
+    *(
+        "alembic",
+        "anthropic",
+        "app.sandbox",
+        "asyncpg",
+        "jsonschema",
+        "opentelemetry.sdk",
+        "sqlalchemy.dialects.postgresql",
+    ),
     *("app.imaging.decode", "app.imaging.pdf", "app.imaging.render", "app.imaging.resize", "pypdfium2"),
 }
 """What a service may never need, and what only other processes do: each would stay in its memory for good."""

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.tables import idempotency, instances, requests
 from app.ledger.records import MOST_KEPT_BYTES, Claim, WireAnswer
 from app.ledger.refusals import already_running, never_kept, other_request
 from app.ledger.sql.instances import DEAD_AFTER, MOST_AT_ONCE
+from app.ledger.sql.upserts import upsert
 
 KEPT_FOR = timedelta(hours=24)
 
@@ -40,7 +40,6 @@ def write_claim(claim: Claim, instance_id: str, now: datetime, connection: Conne
         AppError: it belongs to another: as `read_answer`, and `idempotency_in_progress` also where that was answered
             since the caller looked.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     values: dict[str, Any] = {
         **dict.fromkeys(("status", "headers", "answer")),
         "body_digest": claim.digest,
@@ -48,7 +47,7 @@ def write_claim(claim: Claim, instance_id: str, now: datetime, connection: Conne
         "instance_id": instance_id,
         "created_at": now,
     }
-    row = insert(idempotency).values(owner=claim.owner, idempotency_key=claim.key, **values)
+    row = upsert(idempotency, connection).values(owner=claim.owner, idempotency_key=claim.key, **values)
     claiming = row.on_conflict_do_update(index_elements=_key, set_=values, where=_is_free(instance_id, now))
     if connection.execute(claiming.returning(idempotency.c.owner)).first() is None:
         found = connection.execute(select(idempotency).where(*_of(claim))).one_or_none()

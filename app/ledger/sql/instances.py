@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.database.tables import instances, requests
 from app.ledger.periods import period_keys
 from app.ledger.sql.sums import Sum, add
+from app.ledger.sql.upserts import upsert
 
 DEAD_AFTER = timedelta(seconds=30)
 """Without a heartbeat."""
@@ -29,8 +29,7 @@ def begin(instance_id: str, now: datetime, connection: Connection) -> None:
 
 def beat(instance_id: str, now: datetime, connection: Connection) -> None:
     """Seen now."""
-    upsert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = upsert(instances).values(id=instance_id, started_at=now, seen_at=now)
+    row = upsert(instances, connection).values(id=instance_id, started_at=now, seen_at=now)
     connection.execute(row.on_conflict_do_update(index_elements=[instances.c.id], set_={"seen_at": now}))
 
 
