@@ -30,7 +30,7 @@ lint: $(VENV)/.dev  ## linter, formatter, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 
-bench: bench-latency bench-crowd bench-imaging bench-load bench-ledger  ## everything below, in one run of half an hour
+bench: bench-latency bench-crowd bench-imaging bench-load bench-ledger  ## everything below, in one run of a quarter of an hour
 
 bench-latency: $(VENV)/.dev bench/.litellm/.done  ## added latency: direct, through this and through LiteLLM; loopback only
 	PYTHONPATH=. $(BIN)/python bench/latency.py $(ARGS)

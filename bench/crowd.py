@@ -10,7 +10,6 @@ import asyncio
 import json
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -19,7 +18,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench.latency import KEY, LITELLM, MODEL, litellm, ourselves, photo, process, upstream
+from bench.latency import KEY, LITELLM, MODEL, block, litellm, ourselves, photo, process, upstream
 
 CLIENTS, REQUESTS = 64, 1280
 UPSTREAM_S = 0.2
@@ -37,7 +36,7 @@ def main() -> None:
     """Measure and print."""
     print(f"\n| {CLIENTS} clients, upstream at 200 ms | {CEILING} at most | good requests a second |")
     print("|---|---|---|")
-    for name, content in (("w1", "Say hello."), ("w2", [_picture()])):
+    for name, content in (("w1", "Say hello."), ("w2", [block(photo(1000, 750, 300_000))])):
         body = json.dumps({**MODEL, "messages": [{"role": "user", "content": content}]}).encode()
         with ExitStack() as running:
             command = [sys.executable, "-m", "uvicorn", "bench.crowd:slow_upstream"]
@@ -48,11 +47,6 @@ def main() -> None:
             for way, url in ways.items():
                 _crowd(url, body, CLIENTS)  # the first of each are slow everywhere
                 print(f"| {name} | {way} | {_measured(url, body)} |", flush=True)
-
-
-def _picture() -> dict[str, object]:
-    data = b64encode(photo(1000, 750, 300_000)).decode()
-    return {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": data}}
 
 
 def _measured(url: str, body: bytes) -> str:

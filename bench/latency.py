@@ -145,9 +145,9 @@ def _workloads(rounds: int) -> list[tuple[str, int, dict[str, Any]]]:
     large = photo(4032, 3024, 4_700_000)
     return [
         ("w1 text only", rounds * 10, _messages({"type": "text", "text": "hello " * 50})),
-        ("w2 one 300 kB JPEG that needs nothing", rounds * 4, _messages(_block(small))),
-        ("w3 one 12-megapixel JPEG", rounds, _messages(_block(large))),
-        ("w4 25 JPEGs of 400 kB that need nothing", rounds, _messages(*[_block(middle)] * 25)),
+        ("w2 one 300 kB JPEG that needs nothing", rounds * 4, _messages(block(small))),
+        ("w3 one 12-megapixel JPEG", rounds, _messages(block(large))),
+        ("w4 25 JPEGs of 400 kB that need nothing", rounds, _messages(*[block(middle)] * 25)),
     ]
 
 
@@ -189,7 +189,8 @@ def _messages(*content: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(content)}]}
 
 
-def _block(picture: bytes) -> dict[str, Any]:
+def block(picture: bytes) -> dict[str, Any]:
+    """A JPEG as a message holds it."""
     data = base64.b64encode(picture).decode()
     return {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": data}}
 

@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,7 +29,7 @@ from typing import Any, TypeAlias
 
 import httpx2
 
-from bench.latency import photo, process
+from bench.latency import block, photo, process
 
 LARGE = (4032, 3024, 4_700_000)
 SEEN_PX = 2212
@@ -136,11 +135,7 @@ def many_uploads(picture: bytes) -> None:
 
 def many_bodies() -> None:
     """64 clients at once, each with 25 JPEGs of 400 kB in base64 that need nothing; the upstream answers at once."""
-    pictures = [photo(1160, 870, 400_000)] * BATCH
-    blocks = [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": b64encode(data).decode()}}
-        for data in pictures
-    ]
+    blocks = [block(photo(1160, 870, 400_000))] * BATCH
     body = {"model": "claude-sonnet-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": blocks}]}
     content = json.dumps(body).encode()
     bodies: list[Sent] = [{"content": content, "headers": {"content-type": "application/json"}}] * (2 * CLIENTS)

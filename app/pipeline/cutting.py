@@ -73,14 +73,19 @@ class Cut:
         yield Span(at, self.original(end))
 
 
-WHOLE = Cut(b"", b"")
-"""Nothing was cut out."""
+def uncut(body: bytes) -> Cut:
+    """The body with nothing cut out."""
+    return Cut(body, body)
+
+
+WHOLE = uncut(b"")
+"""No body at all."""
 
 
 def cut(body: bytes) -> Cut:
     """The body with its long texts by the name of `data` cut out."""
     spans = tuple(_spans(body))
-    return Cut(body, *_without(body, spans)) if spans else Cut(body, body)
+    return Cut(body, *_without(body, spans)) if spans else uncut(body)
 
 
 def _spans(body: bytes) -> Iterator[Span]:

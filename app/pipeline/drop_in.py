@@ -10,7 +10,7 @@ from app.errors import AppError
 from app.ledger import Claim
 from app.pipeline.allowing import named_models, refuse_other_models
 from app.pipeline.crowded_json import JsonObject
-from app.pipeline.cutting import Cut, cut
+from app.pipeline.cutting import Cut, cut, uncut
 from app.pipeline.json_text import check_text, decode_any, decode_json
 from app.pipeline.lifting import Lifted, lift_messages, may_hold_pictures, refuse_too_many
 from app.pipeline.message_body import MessageBody
@@ -60,7 +60,7 @@ def from_messages(body: bytes, headers: Mapping[str, str], query: str, policy: R
     except AppError:
         if not shortened.spans:
             raise
-        return _read(Cut(body, body), headers, query, policy)  # whose refusals name places in the very body
+        return _read(uncut(body), headers, query, policy)  # whose refusals name places in the very body
 
 
 def _read(body: Cut, headers: Mapping[str, str], query: str, policy: RequestPolicy) -> VisionRequest:
@@ -73,7 +73,7 @@ def _read(body: Cut, headers: Mapping[str, str], query: str, policy: RequestPoli
         _lift_body(fields, lifted)
     message_body = _message_body(body, lifted)
     if message_body is None:
-        return _read(Cut(body.body, body.body), headers, query, policy)
+        return _read(uncut(body.body), headers, query, policy)
     body.check_others()
     output_tokens = _output_tokens(max_tokens) if "max_tokens" in fields else 0
     hints = billing_hints(fields, message_body)

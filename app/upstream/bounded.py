@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import anyio
 import httpx2
 from anyio import lowlevel
 
@@ -52,22 +53,33 @@ async def pieces_of(response: httpx2.Response, *, held: bool = True) -> AsyncIte
                     await lowlevel.checkpoint()
 
 
+async def content_of(response: httpx2.Response, most_bytes: int, named: str) -> bytes:
+    """All of an answer that is open and unread, which is closed then.
+
+    Raises:
+        UpstreamError, httpx2.HTTPError: as `pieces_of`, or it is over `most_bytes`.
+    """
+    content = bytearray()
+    try:
+        async for piece in pieces_of(response):
+            content += piece
+            if len(content) > most_bytes:
+                raise unreachable(f"{named} is over {most_bytes} bytes, the limit")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await response.aclose()
+    return bytes(content)
+
+
 async def refusal_of(response: httpx2.Response, request: httpx2.Request) -> httpx2.Response:
     """The same answer, read whole and unpacked; for those that say that something failed.
 
     Raises:
         UpstreamError, httpx2.HTTPError: as `pieces_of`, or it is over `MAX_REFUSAL_BYTES`.
     """
-    content = bytearray()
-    try:
-        async for piece in pieces_of(response):
-            content += piece
-            if len(content) > MAX_REFUSAL_BYTES:
-                raise unreachable(f"a refusal of the Claude API is over {MAX_REFUSAL_BYTES} bytes, the limit")
-    finally:
-        await response.aclose()
+    content = await content_of(response, MAX_REFUSAL_BYTES, "a refusal of the Claude API")
     headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _LENGTHS]
-    return httpx2.Response(response.status_code, headers=headers, content=bytes(content), request=request)
+    return httpx2.Response(response.status_code, headers=headers, content=content, request=request)
 
 
 def bounded_client() -> httpx2.AsyncClient:

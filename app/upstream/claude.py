@@ -12,7 +12,7 @@ import httpx2
 from anyio import to_thread
 
 from app.errors import RawAnswer, UpstreamError
-from app.upstream.bounded import bounded_client, pieces_of
+from app.upstream.bounded import bounded_client, content_of
 from app.upstream.calls import Call, Reply
 from app.upstream.event_stream import EventStream
 from app.upstream.failures import unreachable
@@ -158,18 +158,11 @@ class ClaudeUpstream:
 
     async def _read(self, call: Call) -> Reply:
         response = await self._open(call)
-        content = bytearray()
         try:
-            async for piece in pieces_of(response):
-                content += piece
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise unreachable(f"the answer of the Claude API is over {MAX_ANSWER_BYTES} bytes, the limit")
+            content = await content_of(response, MAX_ANSWER_BYTES, "the answer of the Claude API")
         except httpx2.HTTPError as error:
             raise unreachable("the answer of the Claude API was cut") from error
-        finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
-        return Reply(bytes(content), self._headers(response.headers))
+        return Reply(content, self._headers(response.headers))
 
     async def _open(self, call: Call) -> httpx2.Response:
         """The response, its body unread."""
